@@ -1,0 +1,1 @@
+"""minivid: how a video generator works, small enough to read."""

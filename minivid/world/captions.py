@@ -1,0 +1,169 @@
+"""Scenes to sentences and back, by a grammar small enough to print.
+
+    sentence = subject motion ["and" subject motion] {"," (camera | light | style)}
+    subject  = "a" ["humming"] [colour] digit        motion = [verb direction]
+
+`write` picks among several phrasings and may leave attributes unsaid; `parse` reads every sentence
+of the grammar back without loss, clauses in any order, and answers anything else with the nearest
+thing it knows.
+"""
+
+import difflib
+import re
+from dataclasses import replace
+
+import torch
+
+from minivid.world.scene import COLOURS, HEADINGS, Description, Subject
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+VERBS = ("moves", "goes", "drifts", "flies")
+DIRECTIONS = {
+    "right": ("right", "to the right"),
+    "left": ("left", "to the left"),
+    "up": ("up", "upwards"),
+    "down": ("down", "downwards"),
+}
+CAMERA = {
+    "still": ("the camera is still", "the camera holds still", "a still camera"),
+    **{
+        f"pan {way}": (f"the camera pans {way}", f"the camera moves {way}", f"a pan {way}")
+        for way in ("left", "right", "up", "down")
+    },
+    **{
+        f"zoom {way}": (f"the camera zooms {way}", f"a zoom {way}", f"zooming {way}")
+        for way in ("in", "out")
+    },
+}
+LIGHT = {
+    "steady": ("the light is steady", "in steady light"),
+    "brightens": ("the light brightens", "it gets brighter"),
+    "dims": ("the light dims", "it gets darker"),
+}
+STYLE = {
+    "filled": ("filled", "drawn filled"),
+    "outlined": ("outlined", "drawn in outline"),
+}
+CLAUSES = {"camera": CAMERA, "light": LIGHT, "style": STYLE}
+
+_MEANING = {
+    phrase: (attribute, value)
+    for attribute, phrases in CLAUSES.items()
+    for value, ways in phrases.items()
+    for phrase in ways
+}
+_HEADING = {way: heading for heading, ways in DIRECTIONS.items() for way in ways}
+_SUBJECT = re.compile(
+    rf"(?:an?|the) (?P<hums>humming )?(?:(?P<colour>{'|'.join(COLOURS)}) )?"
+    rf"(?P<digit>digit|[0-9]|{'|'.join(NUMBERS)})"
+    rf"(?: (?:{'|'.join(VERBS)}) (?P<heading>{'|'.join(sorted(_HEADING, key=len, reverse=True))}))?"
+)
+WORDS = sorted(
+    {"a", "an", "the", "and", "digit", "humming", *COLOURS, *NUMBERS, *map(str, range(10)), *VERBS}
+    | {word for phrase in (*_HEADING, *_MEANING) for word in phrase.split()}
+)
+
+
+def write(
+    description: Description, generator: torch.Generator | None = None, keep: float = 1.0
+) -> str:
+    """Say a description in one sentence.
+
+    generator: picks among the phrasings; without one, the first of each is used.
+    keep: probability with which each attribute but the digit is said. A digit that does not hum is
+    simply not called humming.
+    """
+
+    def choose(ways):
+        return ways[_draw(generator, len(ways))]
+
+    def said(value):
+        return value is not None and (keep >= 1 or _uniform(generator) < keep)
+
+    def subject(one: Subject) -> str:
+        digit = "digit" if one.digit is None else choose((str(one.digit), NUMBERS[one.digit]))
+        words = ["a", "humming" if one.hums and said(one.hums) else "",
+                 one.colour if said(one.colour) else "", digit]  # fmt: skip
+        if said(one.heading):
+            words += [choose(VERBS), choose(DIRECTIONS[one.heading])]
+        return _article(" ".join(filter(None, words)))
+
+    clauses = [" and ".join(map(subject, description.subjects))]
+    for attribute, phrases in CLAUSES.items():
+        if said(value := getattr(description, attribute)):
+            clauses.append(choose(phrases[value]))
+    return ", ".join(clauses)
+
+
+def parse(sentence: str) -> Description:
+    """Read a sentence back: what it says, and None for what it leaves unsaid.
+
+    Raises ValueError for anything outside the grammar: the part that was not understood, the
+    nearest phrase that would be, and an example.
+    """
+    clauses = [part.strip() for part in " ".join(sentence.lower().split()).rstrip(".").split(",")]
+    found: dict[str, str] = {}
+    subjects: tuple[Subject, ...] | None = None
+    for clause in clauses:
+        if clause in _MEANING:
+            attribute, value = _MEANING[clause]
+            if found.get(attribute, value) != value:
+                raise ValueError(f"two different things are said of the {attribute}: {found[attribute]!r} and {value!r}. Keep one.")  # fmt: skip
+            found[attribute] = value
+        elif subjects is None:
+            subjects = tuple(_parse_subject(part, sentence) for part in clause.split(" and "))
+        else:
+            raise ValueError(_not_understood(clause, sentence))
+    if subjects is None:
+        raise ValueError(f"{sentence!r} names no digit. Begin with one: {EXAMPLE!r}.")
+    return Description(subjects, **found)
+
+
+EXAMPLE = (
+    "a red 3 moves right and a blue 7 moves up, the camera pans left, the light dims, outlined"
+)
+
+
+def said_by(description: Description) -> Description:
+    """What `parse` gives back for a fully written description: an unhummed digit is left unsaid."""
+    subjects = tuple(replace(one, hums=one.hums or None) for one in description.subjects)
+    return replace(description, subjects=subjects)
+
+
+def _parse_subject(text: str, sentence: str) -> Subject:
+    match = _SUBJECT.fullmatch(text)
+    if match is None:
+        raise ValueError(_not_understood(text, sentence))
+    word, heading = match["digit"], match["heading"]
+    digit = None if word == "digit" else NUMBERS.index(word) if word in NUMBERS else int(word)
+    return Subject(
+        digit, match["colour"], heading and _HEADING[heading], bool(match["hums"]) or None
+    )
+
+
+def _not_understood(part: str, sentence: str) -> str:
+    """Name the first unknown word and the nearest known ones; failing that, the nearest phrase."""
+    answer = f"{part!r} in {sentence!r} is outside the captions' grammar."
+    unknown = [word for word in re.findall(r"\w+", part) if word not in WORDS]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], WORDS, 3, 0.5)
+        answer += f" The word {unknown[0]!r} is not known"
+        answer += f"; nearest: {', '.join(near)}." if near else "."
+    elif near := difflib.get_close_matches(part, _MEANING, 1, 0.6):
+        answer += f" Did you mean {near[0]!r}?"
+    return (
+        f"{answer} Colours: {', '.join(COLOURS)}; directions: {', '.join(HEADINGS)}; digits 0–9. "
+        f"A sentence that works: {EXAMPLE!r}."
+    )
+
+
+def _article(text: str) -> str:
+    return re.sub(r"^a (?=eight\b|8)", "an ", text)
+
+
+def _uniform(generator: torch.Generator | None) -> float:
+    return torch.rand((), generator=generator).item() if generator else 0.0
+
+
+def _draw(generator: torch.Generator | None, n: int) -> int:
+    return int(_uniform(generator) * n)
