@@ -1,0 +1,69 @@
+"""The command line: python -m minivid train | score."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from minivid import files, recipes
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors a reader can cause are printed plainly. Returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"minivid: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("minivid: stopped. The same command resumes from the last checkpoint.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m minivid", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    names = ", ".join(recipes.RECIPES)
+
+    train = commands.add_parser("train", help="train a model by its recipe and keep its weights")
+    train.add_argument("name", help=f"{names}, or all")
+    train.add_argument("--scale", choices=recipes.SCALES, default=None)
+    train.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
+    train.set_defaults(run=_train)
+
+    score = commands.add_parser("score", help="measure the shipped weights on fresh scenes")
+    score.add_argument("name", help=names)
+    score.add_argument("--n", type=int, default=1000)
+    score.add_argument("--seed", type=int, default=2)
+    score.add_argument("--json", type=Path, help="also write the table here")
+    score.set_defaults(run=_score)
+    return top
+
+
+def _train(options) -> None:
+    at = options.scale or recipes.scale()
+    for name in recipes.RECIPES if options.name == "all" else [options.name]:
+        steps = recipes.recipe(name).plans[at].steps
+        with tqdm(total=steps, desc=f"{name} ({at})", unit="step") as bar:
+            for progress in recipes.run(name, at, options.runs):
+                bar.update(progress.step - bar.n)
+                bar.set_postfix(loss=f"{progress.loss:.4f}")
+
+
+def _score(options) -> None:
+    table = recipes.recipe(options.name).score(recipes.load(options.name), options.n, options.seed)
+    for key, row in table.items():
+        low, high = row["interval"]
+        floor, ceiling = ("–" if row[k] is None else f"{row[k]:.3f}" for k in ("floor", "ceiling"))
+        print(f"{key:22} floor {floor}  ours {row['ours']:.4f} [{low:.3f}, {high:.3f}]  ceiling {ceiling}")
+    if options.json:
+        result = {"metrics": table, "n": options.n, "seed": options.seed, "weights": options.name}
+        files.write(options.json, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""A file is whole or it is not there: write beside the target, then move.
+
+A killed run or a full disk leaves the old file as it was.
+"""
+
+import os
+from pathlib import Path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new, never a part.
+
+    Raises OSError where it cannot be written, saying what was kept and what to do.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        kept = "the file from before is unchanged" if path.exists() else "no partial file is left"
+        raise OSError(
+            error.errno,
+            f"could not write {len(content) / 1e6:.1f} MB to {path} ({error.strerror}); {kept}. "
+            "Free some space or choose another folder, then run the same command again",
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,277 @@
+"""The judge: a clip goes in, what a viewer would say is in it comes out.
+
+What can be measured is measured: the camera and the light by holding the clip's grey parts against
+empty rooms drawn by the simulator, colours and places by looking for each colour's ink, the heading from
+where the ink goes in the first half second, a hum from brightness that swells. Only "which digit is
+this, and is it filled or outlined?" takes a network, a small one that sees a single colour's ink
+cut out of a frame. The judge is the world read backwards, so it is the one network that knows the world.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn.functional import grid_sample, max_pool2d, silu
+
+from minivid.world import render
+from minivid.world.scene import (
+    CAMERAS,
+    COLOURS,
+    HEADINGS,
+    LIGHTS,
+    QUIET_START,
+    STYLES,
+    Description,
+    Subject,
+    frame_times,
+)
+
+CROP = 24  # pixels along a side of what the network sees
+REACH = 0.62  # short sides of the room that it sees
+LEAST_INK = 0.004  # of a frame of one short side squared: less is a stray edge, not a digit
+SECOND_INK = 0.22  # of the first colour's ink: less is where two colours mix
+HUM_SWING = 0.13  # standard deviation over mean of a digit's brightness above which it hums
+
+_INKS = torch.tensor(list(COLOURS.values()))
+_INKS = _INKS - _INKS.mean(1, keepdim=True)  # a colour less its grey: what light cannot change
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the judge saw in one clip. Subjects are those of `description`, most ink first.
+
+    digits: (subjects, f), the digit read in each frame, -1 where it is hidden; places: (subjects, f, 2)
+    centres of the ink in the room; brightness: (subjects, f), 1 in full light.
+    """
+
+    description: Description
+    digits: Tensor
+    places: Tensor
+    brightness: Tensor
+
+    @property
+    def same_digit(self) -> bool:
+        """Whether every digit stays itself in every frame in which it can be seen."""
+        return all(len(set(row.tolist()) - {-1}) == 1 for row in self.digits)
+
+
+class Judge(nn.Module):
+    """Reads clips. Its only learned part names the digit and the style of an ink crop."""
+
+    def __init__(self, width: int = 32):
+        super().__init__()
+        self.features = nn.Sequential(
+            *_stage(2, width), *_stage(width, 2 * width), *_stage(2 * width, 3 * width), nn.Flatten()
+        )
+        self.answer = nn.Linear(3 * width * (CROP // 8) ** 2, 10 + len(STYLES))
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """crops: (n, 2, CROP, CROP) -> logits of the digit (n, 10) and of the style (n, 2)."""
+        return self.answer(self.features(crops)).split([10, len(STYLES)], -1)
+
+    @torch.no_grad()
+    def read(self, video: Tensor) -> list[Seen]:
+        """video: (b, 3, f, h, w) in [-1, 1] -> what is in each clip; f = 1 + 4k.
+
+        Raises ValueError where the shape or the number of frames does not fit.
+        """
+        if video.ndim != 5 or video.shape[1] != 3:
+            raise ValueError(f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w).")
+        rgb = (video.float().clamp(-1, 1) + 1) / 2
+        frames, height, width = video.shape[2:]
+        camera, light = watch_room(rgb)
+        centre, view = render.camera([CAMERAS[i] for i in camera], frame_times(frames))
+        ink = find_ink(rgb)
+        clips, colours = pick_colours(ink)
+        mine = ink[clips, colours]
+        places, area, brightness = locate(mine, centre[clips], view[clips])
+        lit = render.light([LIGHTS[i] for i in light], frame_times(frames))[clips]
+        crops = cut(mine, ink[clips].sum(1) - mine, brightness, places, centre[clips], view[clips])
+        digit, style = (x.log_softmax(-1).unflatten(0, mine.shape[:2]) for x in self(crops.flatten(0, 1)))
+        visible = area > 0.35 * area.amax(1, keepdim=True)
+        named = torch.where(visible, digit.argmax(-1), -1)
+        digit = (digit * visible[..., None]).sum(1).argmax(-1)
+        style = (style * visible[..., None]).sum(1)
+        heading = _heading(places, frame_times(frames))
+        hums = _swing(brightness / lit, visible) > HUM_SWING
+
+        seen = []
+        for clip in range(len(video)):
+            rows = (clips == clip).nonzero()[:, 0]
+            subjects = tuple(
+                Subject(int(digit[r]), list(COLOURS)[colours[r]], heading[r], bool(hums[r])) for r in rows
+            )
+            words = Description(
+                subjects, CAMERAS[camera[clip]], LIGHTS[light[clip]], STYLES[style[rows].sum(0).argmax()]
+            )
+            seen.append(Seen(words, named[rows], places[rows], (brightness / lit)[rows]))
+        return seen
+
+    @torch.no_grad()
+    def read_portraits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Close-ups (b, 3, h, w) in [-1, 1] -> digit (b,), colour (b,) as an index into COLOURS."""
+        crops, colours = portrait_crops(images)
+        return self(crops)[0].argmax(-1), colours
+
+
+def _stage(inputs: int, outputs: int) -> list[nn.Module]:
+    layers = []
+    for wide in (inputs, outputs):
+        layers += [nn.Conv2d(wide, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()]
+    return [*layers, nn.MaxPool2d(2)]
+
+
+# Measuring ---------------------------------------------------------------------------------------
+
+
+def watch_room(rgb: Tensor) -> tuple[list[int], list[int]]:
+    """Which camera and which light fit the grey parts of a clip best, as indices.
+
+    rgb: (b, 3, f, h, w) in [0, 1]. The squared error to every empty room, over pixels without colour.
+    """
+    frames, height, width = rgb.shape[2:]
+    cameras, lights = zip(*((c, l) for c in CAMERAS for l in LIGHTS), strict=True)
+    rooms = render.empty_rooms(cameras, lights, frames, height, width).flatten(1)
+    colourful = rgb.amax(1) - rgb.amin(1)
+    spread = max_pool2d(colourful, 3, 1, 1)  # edges of ink are grey enough to mislead
+    weight = torch.exp(-((spread / 0.04) ** 2)).flatten(1)
+    grey = rgb.mean(1).flatten(1)
+    error = weight @ rooms.square().T - 2 * (weight * grey) @ rooms.T
+    best = error.argmin(1)
+    return (best // len(LIGHTS)).tolist(), (best % len(LIGHTS)).tolist()
+
+
+def find_ink(rgb: Tensor) -> Tensor:
+    """How much ink of each colour lies on each pixel: (b, 3, ...) in [0, 1] -> (b, colours, ...).
+
+    A pixel is a mix of grey and one ink, so what is left of it without its grey points along that ink's
+    colour, by an amount that is coverage times brightness; each pixel counts for its nearest colour.
+    """
+    chroma = rgb - rgb.mean(1, keepdim=True)
+    along = torch.einsum("kc,bc...->bk...", _INKS / _INKS.norm(dim=1, keepdim=True), chroma)
+    strongest = along == along.amax(1, keepdim=True)
+    size = _INKS.norm(dim=1).reshape(1, -1, *(1,) * (rgb.ndim - 2))
+    return torch.where(strongest, along / size, 0.0).clamp(min=0)
+
+
+def pick_colours(ink: Tensor) -> tuple[Tensor, Tensor]:
+    """Which colours are really there: (b, colours, f, h, w) -> clip and colour of each subject.
+
+    The colour with most ink, and a second one if it has enough. Ink counts as area, in its own
+    brightness, so that a dim digit is not overlooked.
+    """
+    bright = _brightest(ink).amax(2, keepdim=True)
+    area = (ink.sum((3, 4)) / bright.clamp(min=0.1)).mean(2) / min(ink.shape[-2:]) ** 2
+    top, which = area.topk(2, dim=1)
+    there = torch.ones_like(top, dtype=torch.bool)
+    there[:, 1] = (top[:, 1] > SECOND_INK * top[:, 0]) & (top[:, 1] > LEAST_INK)
+    clips, rank = there.nonzero(as_tuple=True)
+    return clips, which[clips, rank]
+
+
+def locate(mine: Tensor, centre: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where one colour's ink is: (n, f, h, w) -> places in the room (n, f, 2), area and brightness (n, f).
+
+    centre, view: the camera's, (n, f, 2) and (n, f). Area in room units. A frame without ink keeps
+    the place of the nearest frame before it.
+    """
+    height, width = mine.shape[-2:]
+    bright = _brightest(mine)
+    mass = mine.sum((2, 3))
+    x, y = ((torch.arange(n) + 0.5 - n / 2) / min(height, width) for n in (width, height))
+    at = torch.stack([mine.sum(2) @ x, mine.sum(3) @ y], -1) / mass.clamp(min=1e-6)[..., None]
+    places = centre + view[..., None] * at
+    area = mass / bright.clamp(min=0.05) / min(height, width) ** 2 * view**2
+    for frame in range(1, places.shape[1]):
+        gone = mass[:, frame] < 1e-3
+        places[gone, frame] = places[gone, frame - 1]
+    return places, area, bright
+
+
+def cut(mine: Tensor, others: Tensor, bright: Tensor, places: Tensor, centre: Tensor, view: Tensor) -> Tensor:
+    """Cut what the network sees around a digit: (n, f, h, w) -> (n, f, 2, CROP, CROP).
+
+    The first channel is this colour's ink in its own brightness, the second whatever may hide it.
+    The window has the same size in the room whatever the camera does.
+    """
+    n, frames, height, width = mine.shape
+    short = min(height, width)
+    scale = repeat(torch.tensor([short / width, short / height]), "xy -> n f xy", n=n, f=frames)
+    offset = 2 * (places - centre) / view[..., None] * scale
+    axis = ((torch.arange(CROP) + 0.5) / CROP - 0.5) * REACH
+    window = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    grid = offset[:, :, None, None] + 2 * (window / view[..., None, None, None]) * scale[:, :, None, None]
+    both = torch.stack([mine, others], 2) / bright.clamp(min=0.05)[..., None, None, None]
+    crops = grid_sample(both.flatten(0, 1), grid.flatten(0, 1).float(), align_corners=False)
+    return crops.clamp(0, 1).unflatten(0, (n, frames))
+
+
+def portrait_crops(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Close-ups (b, 3, h, w) in [-1, 1] -> crops (b, 2, CROP, CROP) and colours (b,).
+
+    The camera is known: the digit fills its usual share of the picture.
+    """
+    rgb = (images[:, :, None].float().clamp(-1, 1) + 1) / 2
+    ink = find_ink(rgb)
+    colours = ink.sum((2, 3, 4)).argmax(1)
+    mine = ink[torch.arange(len(ink)), colours]
+    view = torch.full((len(ink), 1), 0.43 / render.PORTRAIT_FILL)
+    centre = torch.zeros(len(ink), 1, 2)
+    places, _, bright = locate(mine, centre, view)
+    return cut(mine, ink.sum(1) - mine, bright, places, centre, view)[:, 0], colours
+
+
+def _brightest(ink: Tensor) -> Tensor:
+    """The brightness of ink that covers whole pixels: (..., h, w) -> (...), a high quantile of its pixels."""
+    pixels = ink.flatten(-2)
+    return pixels.topk(max(1, pixels.shape[-1] // 170), -1).values.mean(-1)
+
+
+def _heading(places: Tensor, seconds: Tensor) -> list[str]:
+    """The heading in the quiet start: (n, f, 2) -> n words."""
+    early = max(2, int((seconds < QUIET_START).sum()))
+    if places.shape[1] < 2:
+        return ["right"] * len(places)
+    when = seconds[:early].float() - seconds[:early].float().mean()
+    velocity = torch.einsum("nfd,f->nd", places[:, :early].float(), when)
+    angle = torch.rad2deg(torch.atan2(velocity[:, 1], velocity[:, 0]))
+    compass = torch.tensor(list(HEADINGS.values()))
+    away = (angle[:, None] - compass + 180).remainder(360) - 180
+    return [list(HEADINGS)[i] for i in away.abs().argmin(1)]
+
+
+def _swing(brightness: Tensor, visible: Tensor) -> Tensor:
+    """Standard deviation over mean of a digit's brightness where it can be seen: (n, f) -> (n,)."""
+    count = visible.sum(1).clamp(min=1)
+    mean = (brightness * visible).sum(1) / count
+    spread = ((brightness - mean[:, None]).square() * visible).sum(1) / count
+    return spread.sqrt() / mean.clamp(min=1e-3)
+
+
+# Agreeing ----------------------------------------------------------------------------------------
+
+
+def agreement(asked: Description, seen: Description) -> dict[str, bool]:
+    """Which of the attributes asked for were seen; what was left unsaid agrees with anything.
+
+    Two digits count as right when both are. Where a colour was asked for, it says which digit is
+    meant; otherwise the order that agrees best is taken.
+    """
+    pairings = [
+        list(zip(asked.subjects, order, strict=False))
+        for order in (seen.subjects, seen.subjects[::-1])
+    ]
+    pairs = max(pairings, key=lambda pairs: sum(_fits(a, s, "colour") * 2 + _fits(a, s, "digit") for a, s in pairs))
+    counted = len(asked.subjects) == len(seen.subjects)
+    right = {
+        key: counted and all(_fits(a, s, key) for a, s in pairs)
+        for key in ("digit", "colour", "heading", "hums")
+    }
+    right |= {key: _fits(asked, seen, key) for key in ("camera", "light", "style")}
+    return right | {"all_attributes": all(right.values())}
+
+
+def _fits(asked, seen, key: str) -> bool:
+    return getattr(asked, key) in (None, getattr(seen, key))

@@ -1,0 +1,165 @@
+"""One training loop, a generator: whoever runs it watches every step and may stop at any.
+
+Every step draws its batch and its noise from a seed made of the plan's seed and the step's number,
+so a run that was killed and resumed sees what an uninterrupted one sees. The weights that are kept
+are an exponential moving average (EMA), short at first and longer as training goes on.
+"""
+
+import contextlib
+import copy
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from minivid import files
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    The learning rate climbs for `warmup` steps, holds, and falls to zero over the last `decay` share
+    of the steps. ema: the longest memory of the average, reached as (1 + step) / (10 + step) grows.
+    precision: "fp32" or "bf16" (autocast; weights stay fp32).
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warmup: int = 50
+    decay: float = 0.4
+    ema: float = 0.999
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 0
+    precision: str = "fp32"
+
+    def rate(self, step: int) -> float:
+        """The learning rate at a step."""
+        falling = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup, falling)
+
+
+class Progress(NamedTuple):
+    """What one step did: how many are done, its loss, and the averaged network so far."""
+
+    step: int
+    loss: float
+    network: nn.Module
+
+
+Draw = Callable[[torch.Generator], tuple[Tensor, ...]]
+Loss = Callable[[nn.Module, tuple[Tensor, ...], torch.Generator], Tensor]
+
+
+def train(
+    network: nn.Module,
+    loss: Loss,
+    draw: Draw,
+    plan: Plan,
+    checkpoint: Path | None = None,
+    every: int = 250,
+) -> Iterator[Progress]:
+    """Train the network in place, yielding after every step.
+
+    draw(generator) gives a batch of CPU tensors; loss(network, batch, generator) a scalar. With a
+    `checkpoint` path the state is saved there each `every` steps and at the end, and a file that is
+    already there is resumed from: the losses that follow are, to the bit, those of a run that was
+    never interrupted. Raises ValueError for a torn checkpoint or one of another plan, and
+    FloatingPointError, naming the seed of the batch, where the loss is no longer finite.
+    """
+    where = next(network.parameters()).device
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay
+    )
+    done = 0
+    if checkpoint is not None and checkpoint.exists():
+        done = _resume(checkpoint, plan, network, average, optimizer)
+    network.train()
+    for step in range(done, plan.steps):
+        generator = torch.Generator().manual_seed(seed := step_seed(plan.seed, step))
+        batch = tuple(tensor.to(where) for tensor in draw(generator))
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate(step)
+        with _autocast(plan, where):
+            value = loss(network, batch, generator)
+        if not value.isfinite():
+            raise FloatingPointError(
+                f"the loss is {value.item()} at step {step} (batch seed {seed}); the averaged weights are "
+                "from before it. Lower the learning rate, or resume from the last checkpoint."
+            )
+        optimizer.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
+        optimizer.step()
+        _follow(average, network, min(plan.ema, (1 + step) / (10 + step)))
+        if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == plan.steps):
+            _save(checkpoint, plan, step + 1, network, average, optimizer)
+        yield Progress(step + 1, value.item(), average)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of one step's draws, in [2³¹, 2³²): evaluation takes its seeds from below 2³¹.
+
+    (PyTorch's CPU generator looks at the lowest 32 bits of a seed.)
+    """
+    return 2**31 + (seed * 1_000_003 + step) % 2**31
+
+
+def device() -> torch.device:
+    """CUDA where there is one, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """average <- decay · average + (1 - decay) · network; buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    for kept, now in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(now)
+
+
+def _autocast(plan: Plan, where: torch.device):
+    if plan.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(where.type, torch.bfloat16)
+
+
+def _save(path: Path, plan: Plan, step: int, network, average, optimizer) -> None:
+    content = io.BytesIO()
+    state = {
+        "plan": asdict(plan),
+        "step": step,
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    torch.save(state, content)
+    files.write(path, content.getvalue())
+
+
+def _resume(path: Path, plan: Plan, network, average, optimizer) -> int:
+    advice = f"Delete {path} to begin anew."
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        step, before = state["step"], state["plan"]
+    except Exception as error:
+        raise ValueError(f"{path} is torn or no checkpoint of ours ({error}). {advice}") from error
+    if before != asdict(plan):
+        changed = {k: (before.get(k), v) for k, v in asdict(plan).items() if before.get(k) != v}
+        raise ValueError(f"{path} was made by another plan, (then, now): {changed}. {advice}")
+    try:
+        network.load_state_dict(state["network"])
+    except RuntimeError as error:
+        raise ValueError(f"{path} holds another network: {error}. {advice}") from error
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return step
