@@ -55,6 +55,8 @@ def _train(options) -> None:
 
 
 def _score(options) -> None:
+    if not 0 <= options.seed <= recipes.MAX_SEED:
+        raise ValueError(f"seed {options.seed}: allowed are 0 to {recipes.MAX_SEED}; training draws from above.")
     table = recipes.recipe(options.name).score(recipes.load(options.name), options.n, options.seed)
     for key, row in table.items():
         low, high = row["interval"]

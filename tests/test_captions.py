@@ -1,0 +1,96 @@
+"""Captions say what is in a scene, and can be read back without loss."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivid.world import captions, scene
+from minivid.world.scene import Description, Subject
+
+
+def test_ten_thousand_scenes_are_read_back_from_their_captions():
+    generator = torch.Generator().manual_seed(1)
+    for one in scene.draw_scenes(10_000, 0, scene.FULL):
+        truth = one.describe()
+        assert captions.parse(captions.write(truth, generator)) == captions.said_by(truth)
+
+
+def test_what_is_left_unsaid_is_unsaid_and_what_is_said_is_true():
+    generator = torch.Generator().manual_seed(2)
+    unsaid = 0
+    for one in scene.draw_scenes(1000, 1, scene.FULL):
+        truth = one.describe()
+        read = captions.parse(captions.write(truth, generator, keep=0.5))
+        for key in ("camera", "light", "style"):
+            assert getattr(read, key) in (None, getattr(truth, key))
+            unsaid += getattr(read, key) is None
+        for said, true in zip(read.subjects, truth.subjects, strict=True):
+            for key in ("digit", "colour", "heading"):
+                assert getattr(said, key) in (None, getattr(true, key))
+    assert 1300 < unsaid < 1700  # half of 3000
+
+
+def _optional(words):
+    return st.none() | st.sampled_from(list(words))
+
+
+_SUBJECTS = st.builds(
+    Subject, _optional(scene.DIGITS), _optional(scene.COLOURS), _optional(scene.HEADINGS),
+    st.sampled_from([None, True]),
+)  # fmt: skip
+
+
+@given(
+    subjects=st.lists(_SUBJECTS, min_size=1, max_size=2).filter(
+        lambda s: len(s) < 2 or s[0].colour is None or s[0].colour != s[1].colour
+    ),
+    camera=_optional(scene.CAMERAS), light=_optional(scene.LIGHTS), style=_optional(scene.STYLES),
+    seed=st.integers(0, 2**31),
+)  # fmt: skip
+@settings(deadline=None)
+def test_any_description_survives_any_phrasing(subjects, camera, light, style, seed):
+    said = Description(tuple(subjects), camera, light, style)
+    assert captions.parse(captions.write(said, torch.Generator().manual_seed(seed))) == said
+
+
+def test_every_phrase_of_the_grammar_is_written_sometimes():
+    generator = torch.Generator().manual_seed(3)
+    text = "|".join(
+        captions.write(one.describe(), generator) for one in scene.draw_scenes(4000, 2, scene.FULL)
+    )
+    for phrase in (*captions._MEANING, *captions._HEADING, *captions.VERBS, *captions.NUMBERS):
+        assert phrase in text, phrase
+
+
+def test_clauses_may_stand_in_any_order():
+    clauses = ["a red 3 moves right", "the light dims", "outlined", "the camera pans left"]
+    readings = {captions.parse(", ".join(order)) for order in itertools.permutations(clauses)}
+    assert len(readings) == 1
+    assert captions.parse("A  Red 3 moves right, the LIGHT dims.") == captions.parse(
+        "a red three goes to the right, it gets darker"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "hint"),
+    [
+        ("a redd 3 moves right", "nearest: red"),
+        ("a red 3 moves sideways", "'sideways' is not known"),
+        ("a red 3 moves right, the camera pans leftt", "nearest: left"),
+        ("a red 12 moves right", "digits 0–9"),
+        ("the light dims", "names no digit"),
+        ("", "outside the captions' grammar"),
+        ("a red 3, the light dims, the light brightens", "two different things"),
+        ("a red 3 and a red 4", "different colours"),
+        ("a 1 and a 2 and a 3", "one or two"),
+        ("a red 3 moves right, a blue 7 moves up", "outside the captions' grammar"),
+        ("a red 3, camera pans left", "Did you mean 'the camera pans left'"),
+    ],
+)
+def test_other_sentences_are_answered_with_what_would_work(sentence, hint):
+    with pytest.raises(ValueError, match=hint):
+        captions.parse(sentence)
+    assert captions.parse(captions.EXAMPLE)
