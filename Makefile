@@ -1,0 +1,56 @@
+# Every line below also runs by hand; what follows a `|` only shortens what pip prints.
+# Another Python:  make lab PYTHON=python3.12      (only counts before .venv exists)
+# A server's Lab:  make lab LAB_OPTIONS=--no-browser
+
+SHELL := bash
+PYTHON ?= python3
+LAB_OPTIONS ?=
+BIN := .venv/bin
+FIRST := $(firstword $(sort $(wildcard notebooks/*.ipynb)))
+
+# Tests and stored outputs are those of a laptop's CPU, whatever machine runs them.
+ON_CPU := MINIVID_SCALE=laptop CUDA_VISIBLE_DEVICES=
+
+INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check
+SHORTLY := | { grep --line-buffered -E '^ *(Downloading|Using cached) [^ ]+(whl|gz) |^Installing|^Successfully' || true; }
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint notebooks train
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1  -  /'
+
+lab: .venv/.ready  ## install what the course needs, open JupyterLab on the first notebook
+	$(BIN)/jupyter lab --ServerApp.root_dir=. $(LAB_OPTIONS) $(FIRST)
+
+test: lint  ## lint, unit tests, every notebook run and its checked outputs compared
+	$(ON_CPU) $(BIN)/pytest tests --durations=10
+	$(ON_CPU) $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 -v --durations=10 notebooks/
+
+lint: .venv/.ready-dev  ## ruff: style and format, notebooks too
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+notebooks: .venv/.ready-dev  ## run every notebook again and store its outputs
+	$(ON_CPU) $(BIN)/python notebooks/execute.py
+
+train: .venv/.ready  ## train every model again and write data/weights
+	$(BIN)/python -m minivid train all
+
+# The environment. An empty file marks each finished step, so the second run has nothing to do.
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("minivid needs Python 3.11 or newer, but \"$(PYTHON)\" is %d.%d.\nName another one: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.ready: .venv/.made requirements.txt pyproject.toml
+	@echo "Installing the course's packages into .venv: once, some minutes, torch is the large one."
+	$(INSTALL) -r requirements.txt $(SHORTLY)
+	$(INSTALL) --no-deps -e . $(SHORTLY)
+	@touch $@
+
+.venv/.ready-dev: .venv/.ready requirements-dev.txt
+	@echo "Installing what the tests need into .venv."
+	$(INSTALL) -r requirements-dev.txt $(SHORTLY)
+	@touch $@

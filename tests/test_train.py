@@ -1,0 +1,194 @@
+"""Training learns, resumes to the bit, and says what went wrong; weights come back as they were."""
+
+import errno
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from minivid import diffusion, files, recipes, train, weights
+from minivid.unet import UNet
+
+
+def _small():
+    torch.manual_seed(0)
+    return UNet(width=16, blocks=1)
+
+
+def _plan(steps, **options):
+    return train.Plan(steps=steps, batch=4, learning_rate=2e-3, warmup=5, **options)
+
+
+def _run(network, plan, checkpoint=None, stop=None, every=3):
+    losses = []
+    for progress in train.train(
+        network, recipes.pixels_loss, lambda g: recipes.pixels_batch(plan, g), plan, checkpoint, every
+    ):
+        losses.append(progress.loss)
+        if progress.step == stop:
+            break
+    return losses, progress
+
+
+def test_a_killed_run_resumes_to_the_bit(tmp_path):
+    whole, end = _run(_small(), _plan(12))
+    before, _ = _run(_small(), _plan(12), tmp_path / "c.pt", stop=8)  # the last save was at step 6
+    after, resumed = _run(_small(), _plan(12), tmp_path / "c.pt")
+    assert before == whole[:8] and after == whole[6:]
+    for kept, again in zip(end.network.parameters(), resumed.network.parameters(), strict=True):
+        assert (kept == again).all()
+
+
+def test_one_batch_can_be_learned_by_heart():
+    """The assembled U-Net, told the noise exactly once: its loss on one noised batch falls away."""
+    network, plan = _small(), _plan(150)
+    fresh = torch.Generator().manual_seed(0)
+    clean, labels = recipes.pixels_batch(plan, fresh)
+    t, noise = torch.full((4,), 0.5), torch.randn(clean.shape, generator=fresh)
+    x_t = diffusion.mix(recipes.PIXELS_PATH, clean, noise, t)
+
+    def by_heart(network, batch, generator):
+        return (network(x_t, t, labels) - (noise - clean)).square().mean()
+
+    losses = [p.loss for p in train.train(network, by_heart, lambda g: (clean,), plan)]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_the_average_follows_at_the_stated_pace():
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+    plan = train.Plan(steps=3, batch=1, learning_rate=0.1, warmup=1, decay=1e-9, ema=0.5, weight_decay=0)
+    network, seen, expected = One(), [], torch.zeros(1)
+    steps = train.train(network, lambda n, b, g: -n.weight.sum(), lambda g: (torch.zeros(1),), plan)
+    for step, progress in enumerate(steps):
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * network.weight.detach()
+        seen.append(progress.network.weight.detach().clone())
+        torch.testing.assert_close(seen[-1], expected)
+    assert 0 < seen[0] < network.weight  # behind, but on the way
+
+
+def test_the_learning_rate_climbs_holds_and_falls():
+    plan = train.Plan(steps=100, batch=1, learning_rate=1.0, warmup=10, decay=0.4)
+    rates = [plan.rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[9:60] == [1.0] * 51
+    assert rates[80] == pytest.approx(0.5) and rates[99] == pytest.approx(0.025)
+
+
+def test_training_draws_from_seeds_that_evaluation_never_uses():
+    seeds = {train.step_seed(seed, step) for seed in range(3) for step in range(1000)}
+    assert len(seeds) == 3000 and min(seeds) >= 2**31 and max(seeds) < 2**32
+    assert recipes.MAX_SEED < 2**31
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_seed_to_replay():
+    plan = _plan(5)
+
+    def breaks(network, batch, generator):
+        return network.stem.weight.sum() * float("nan")
+
+    with pytest.raises(FloatingPointError, match=str(train.step_seed(0, 0))):
+        list(train.train(_small(), breaks, lambda g: recipes.pixels_batch(plan, g), plan))
+
+
+def test_checkpoints_that_do_not_fit_say_so_and_are_left_alone(tmp_path):
+    path = tmp_path / "c.pt"
+    _run(_small(), _plan(3), path)
+    whole = path.read_bytes()
+    with pytest.raises(ValueError, match="another plan.*steps"):
+        _run(_small(), _plan(4), path)
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match="another network"):
+        _run(UNet(width=24, blocks=1), _plan(3), path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="torn.*Delete"):
+        _run(_small(), _plan(3), path)
+    assert len(path.read_bytes()) == len(whole) // 2
+
+
+def test_a_full_disk_keeps_the_file_from_before(tmp_path, monkeypatch):
+    path = tmp_path / "kept"
+    files.write(path, b"old")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="unchanged.*Free some space"):
+        files.write(path, b"new")
+    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_weights_come_back_rounded_to_half_precision(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    network = _small()
+    weights.save("tiny", network, {"steps": 1})
+    again = weights.load("tiny", UNet(width=16, blocks=1))
+    for saved, loaded in zip(network.parameters(), again.parameters(), strict=True):
+        assert (saved.half().float() == loaded).all()
+    assert weights.card("tiny") == {"steps": 1} and not again.training
+
+
+def test_wrong_weights_are_named_for_what_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    with pytest.raises(ValueError, match="no weights called 'tiny'.*train tiny"):
+        weights.load("tiny", _small())
+    path = weights.save("tiny", _small(), {})
+    with pytest.raises(ValueError, match=r"does not fit this UNet.*file \(16, 12, 3, 3\)"):
+        weights.load("tiny", UNet(width=24, blocks=1))
+    whole = path.read_bytes()
+    (tmp_path / "other.safetensors").write_bytes(whole)
+    with pytest.raises(ValueError, match="holds the model 'tiny', not 'other'"):
+        weights.load("other", _small())
+    for torn in (whole[:100], whole[:-5], b"", b"not weights at all"):
+        path.write_bytes(torn)
+        with pytest.raises(ValueError, match="torn"):
+            weights.load("tiny", _small())
+    save_file({"x": torch.zeros(1)}, path, {"minivid": "0"})
+    with pytest.raises(ValueError, match="version 0"):
+        weights.load("tiny", _small())
+    with pytest.raises(ValueError, match="no card"):
+        weights.card("nothing")
+
+
+def test_shipped_cards_tell_how_the_weights_were_made():
+    for name, recipe in recipes.RECIPES.items():
+        card = weights.card(name)
+        network = recipes.load(name)
+        assert card["parameters"] == sum(p.numel() for p in network.parameters())
+        assert card["plan"]["steps"] == recipe.plans["laptop"].steps, name
+        assert card["seconds"] > 0 and card["score"] and json.dumps(card)
+
+
+@pytest.mark.parametrize("name", ["judge", "pixels"])
+def test_the_command_line_trains_and_scores(name, tmp_path, monkeypatch, capsys):
+    """A tiny plan, start to end: weights, card and score file are there and hold together."""
+    from minivid.__main__ import main
+
+    recipe = recipes.RECIPES[name]
+    tiny = train.Plan(steps=2, batch=4, learning_rate=1e-3)
+    monkeypatch.setitem(
+        recipes.RECIPES, name, recipes.Recipe(**{**vars(recipe), "plans": {"laptop": tiny}})
+    )
+    monkeypatch.setattr(recipes, "SCORED", 50)
+    referee = recipes.load("judge")
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    weights.save("judge", referee, {})
+    runs = ["--runs", str(tmp_path / "runs")]
+    assert main(["train", name, "--scale", "laptop", *runs]) == 0
+    assert main(["score", name, "--n", "50", "--seed", "8", "--json", str(tmp_path / "s.json")]) == 0
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert found["n"] == 50 and found["seed"] == 8 and found["weights"] == name
+    for row in found["metrics"].values():
+        assert set(row) == {"floor", "ours", "ceiling", "interval"}
+        assert row["interval"][0] <= row["ours"] <= row["interval"][1]
+    assert main(["train", name, "--scale", "laptop", *runs]) == 1
+    assert "Delete it to train" in capsys.readouterr().err
+    assert main(["score", "nothing"]) == 1
+    assert "There are: judge, pixels" in capsys.readouterr().err
+    assert main(["score", name, "--seed", "-1"]) == 1
