@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"minivid: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("minivid: stopped. The same command resumes from the last checkpoint.", file=sys.stderr)
+        print(
+            "minivid: stopped. The same command resumes from the last checkpoint.", file=sys.stderr
+        )
         return 130
     return 0
 
@@ -56,12 +58,16 @@ def _train(options) -> None:
 
 def _score(options) -> None:
     if not 0 <= options.seed <= recipes.MAX_SEED:
-        raise ValueError(f"seed {options.seed}: allowed are 0 to {recipes.MAX_SEED}; training draws from above.")
+        raise ValueError(
+            f"seed {options.seed}: allowed are 0 to {recipes.MAX_SEED}; training draws from above."
+        )
     table = recipes.recipe(options.name).score(recipes.load(options.name), options.n, options.seed)
     for key, row in table.items():
         low, high = row["interval"]
         floor, ceiling = ("–" if row[k] is None else f"{row[k]:.3f}" for k in ("floor", "ceiling"))
-        print(f"{key:22} floor {floor}  ours {row['ours']:.4f} [{low:.3f}, {high:.3f}]  ceiling {ceiling}")
+        print(
+            f"{key:22} floor {floor}  ours {row['ours']:.4f} [{low:.3f}, {high:.3f}]  ceiling {ceiling}"
+        )
     if options.json:
         result = {"metrics": table, "n": options.n, "seed": options.seed, "weights": options.name}
         files.write(options.json, (json.dumps(result, indent=1) + "\n").encode())

@@ -7,13 +7,12 @@ this, and is it filled or outlined?" takes a network, a small one that sees a si
 cut out of a frame. The judge is the world read backwards, so it is the one network that knows the world.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample, max_pool2d, silu
+from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
 from minivid.world import render
 from minivid.world.scene import (
@@ -30,6 +29,8 @@ from minivid.world.scene import (
 
 CROP = 24  # pixels along a side of what the network sees
 REACH = 0.62  # short sides of the room that it sees
+LEAST_AROUND = 0.05  # mean ink of a sixth of the frame around a pixel: less is noise
+NOISE_AROUND = 0.45  # and this much of the usual noise on top
 LEAST_INK = 0.004  # of a frame of one short side squared: less is a stray edge, not a digit
 SECOND_INK = 0.22  # of the first colour's ink: less is where two colours mix
 HUM_SWING = 0.13  # standard deviation over mean of a digit's brightness above which it hums
@@ -63,7 +64,10 @@ class Judge(nn.Module):
     def __init__(self, width: int = 32):
         super().__init__()
         self.features = nn.Sequential(
-            *_stage(2, width), *_stage(width, 2 * width), *_stage(2 * width, 3 * width), nn.Flatten()
+            *_stage(2, width),
+            *_stage(width, 2 * width),
+            *_stage(2 * width, 3 * width),
+            nn.Flatten(),
         )
         self.answer = nn.Linear(3 * width * (CROP // 8) ** 2, 10 + len(STYLES))
 
@@ -78,18 +82,22 @@ class Judge(nn.Module):
         Raises ValueError where the shape or the number of frames does not fit.
         """
         if video.ndim != 5 or video.shape[1] != 3:
-            raise ValueError(f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w).")
-        rgb = (video.float().clamp(-1, 1) + 1) / 2
+            raise ValueError(
+                f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w)."
+            )
+        rgb = (video.float() + 1) / 2
         frames, height, width = video.shape[2:]
-        camera, light = watch_room(rgb)
+        camera, light = watch_room(rgb)  # unclamped: clamped noise would brighten the dark
         centre, view = render.camera([CAMERAS[i] for i in camera], frame_times(frames))
-        ink = find_ink(rgb)
+        ink = find_ink(rgb.clamp(0, 1))
         clips, colours = pick_colours(ink)
         mine = ink[clips, colours]
         places, area, brightness = locate(mine, centre[clips], view[clips])
         lit = render.light([LIGHTS[i] for i in light], frame_times(frames))[clips]
         crops = cut(mine, ink[clips].sum(1) - mine, brightness, places, centre[clips], view[clips])
-        digit, style = (x.log_softmax(-1).unflatten(0, mine.shape[:2]) for x in self(crops.flatten(0, 1)))
+        digit, style = (
+            x.log_softmax(-1).unflatten(0, mine.shape[:2]) for x in self(crops.flatten(0, 1))
+        )
         visible = area > 0.35 * area.amax(1, keepdim=True)
         named = torch.where(visible, digit.argmax(-1), -1)
         digit = (digit * visible[..., None]).sum(1).argmax(-1)
@@ -101,10 +109,14 @@ class Judge(nn.Module):
         for clip in range(len(video)):
             rows = (clips == clip).nonzero()[:, 0]
             subjects = tuple(
-                Subject(int(digit[r]), list(COLOURS)[colours[r]], heading[r], bool(hums[r])) for r in rows
+                Subject(int(digit[r]), list(COLOURS)[colours[r]], heading[r], bool(hums[r]))
+                for r in rows
             )
             words = Description(
-                subjects, CAMERAS[camera[clip]], LIGHTS[light[clip]], STYLES[style[rows].sum(0).argmax()]
+                subjects,
+                CAMERAS[camera[clip]],
+                LIGHTS[light[clip]],
+                STYLES[style[rows].sum(0).argmax()],
             )
             seen.append(Seen(words, named[rows], places[rows], (brightness / lit)[rows]))
         return seen
@@ -132,11 +144,12 @@ def watch_room(rgb: Tensor) -> tuple[list[int], list[int]]:
     rgb: (b, 3, f, h, w) in [0, 1]. The squared error to every empty room, over pixels without colour.
     """
     frames, height, width = rgb.shape[2:]
-    cameras, lights = zip(*((c, l) for c in CAMERAS for l in LIGHTS), strict=True)
+    cameras, lights = zip(*((c, lit) for c in CAMERAS for lit in LIGHTS), strict=True)
     rooms = render.empty_rooms(cameras, lights, frames, height, width).flatten(1)
     colourful = rgb.amax(1) - rgb.amin(1)
     spread = max_pool2d(colourful, 3, 1, 1)  # edges of ink are grey enough to mislead
-    weight = torch.exp(-((spread / 0.04) ** 2)).flatten(1)
+    usual = spread.flatten(1)[:, ::7].median(1).values[:, None]
+    weight = torch.exp(-((spread.flatten(1) / (0.04 + usual)) ** 2))
     grey = rgb.mean(1).flatten(1)
     error = weight @ rooms.square().T - 2 * (weight * grey) @ rooms.T
     best = error.argmin(1)
@@ -148,12 +161,18 @@ def find_ink(rgb: Tensor) -> Tensor:
 
     A pixel is a mix of grey and one ink, so what is left of it without its grey points along that ink's
     colour, by an amount that is coverage times brightness; each pixel counts for its nearest colour.
+    A lone coloured pixel is noise: ink counts where its neighbourhood holds enough of it.
     """
     chroma = rgb - rgb.mean(1, keepdim=True)
     along = torch.einsum("kc,bc...->bk...", _INKS / _INKS.norm(dim=1, keepdim=True), chroma)
     strongest = along == along.amax(1, keepdim=True)
     size = _INKS.norm(dim=1).reshape(1, -1, *(1,) * (rgb.ndim - 2))
-    return torch.where(strongest, along / size, 0.0).clamp(min=0)
+    ink = torch.where(strongest, along / size, 0.0).clamp(min=0)
+    side = min(rgb.shape[-2:]) // 12 * 2 + 1
+    around = avg_pool2d(ink.flatten(0, -3), side, 1, side // 2, count_include_pad=False)
+    usual = ink.amax(1).flatten(1)[:, ::7].median(1).values  # most pixels are grey: this is noise
+    least = LEAST_AROUND + NOISE_AROUND * usual.reshape(-1, *(1,) * (ink.ndim - 1))
+    return torch.where(around.view_as(ink) > least, ink, 0.0)
 
 
 def pick_colours(ink: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,7 +209,9 @@ def locate(mine: Tensor, centre: Tensor, view: Tensor) -> tuple[Tensor, Tensor, 
     return places, area, bright
 
 
-def cut(mine: Tensor, others: Tensor, bright: Tensor, places: Tensor, centre: Tensor, view: Tensor) -> Tensor:
+def cut(
+    mine: Tensor, others: Tensor, bright: Tensor, places: Tensor, centre: Tensor, view: Tensor
+) -> Tensor:
     """Cut what the network sees around a digit: (n, f, h, w) -> (n, f, 2, CROP, CROP).
 
     The first channel is this colour's ink in its own brightness, the second whatever may hide it.
@@ -202,7 +223,10 @@ def cut(mine: Tensor, others: Tensor, bright: Tensor, places: Tensor, centre: Te
     offset = 2 * (places - centre) / view[..., None] * scale
     axis = ((torch.arange(CROP) + 0.5) / CROP - 0.5) * REACH
     window = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-    grid = offset[:, :, None, None] + 2 * (window / view[..., None, None, None]) * scale[:, :, None, None]
+    grid = (
+        offset[:, :, None, None]
+        + 2 * (window / view[..., None, None, None]) * scale[:, :, None, None]
+    )
     both = torch.stack([mine, others], 2) / bright.clamp(min=0.05)[..., None, None, None]
     crops = grid_sample(both.flatten(0, 1), grid.flatten(0, 1).float(), align_corners=False)
     return crops.clamp(0, 1).unflatten(0, (n, frames))
@@ -263,7 +287,10 @@ def agreement(asked: Description, seen: Description) -> dict[str, bool]:
         list(zip(asked.subjects, order, strict=False))
         for order in (seen.subjects, seen.subjects[::-1])
     ]
-    pairs = max(pairings, key=lambda pairs: sum(_fits(a, s, "colour") * 2 + _fits(a, s, "digit") for a, s in pairs))
+    pairs = max(
+        pairings,
+        key=lambda pairs: sum(_fits(a, s, "colour") * 2 + _fits(a, s, "digit") for a, s in pairs),
+    )
     counted = len(asked.subjects) == len(seen.subjects)
     right = {
         key: counted and all(_fits(a, s, key) for a, s in pairs)

@@ -40,7 +40,9 @@ def balance(labels: Tensor, classes: int) -> Measured:
     """
     counts = torch.bincount(labels, minlength=classes).double()
     if counts.sum() < 5 * classes:
-        raise ValueError(f"{int(counts.sum())} labels for {classes} classes: at least {5 * classes}.")
+        raise ValueError(
+            f"{int(counts.sum())} labels for {classes} classes: at least {5 * classes}."
+        )
     expected = counts.sum() / classes
     chance = chance_above((counts - expected).square().sum().item() / expected.item(), classes - 1)
     return Measured(chance, chance, chance)

@@ -100,7 +100,13 @@ def machine() -> str:
 
 # judge -------------------------------------------------------------------------------------------
 
-_SIZES = ((32, 32), (32, 32), (64, 64), (32, 48), (48, 32))  # height, width of the clips it learns on
+_SIZES = (
+    (32, 32),
+    (32, 32),
+    (64, 64),
+    (32, 48),
+    (48, 32),
+)  # height, width of the clips it learns on
 
 
 def judge_batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -123,7 +129,9 @@ def judge_batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, .
     places, area, bright = judge.locate(mine, centre, view)
     places = places + 0.03 * torch.randn(places.shape, generator=generator)
     zoomed = view / (1 + 0.06 * torch.randn(view.shape, generator=generator))
-    offset = centre + (places - centre)  # the window moves with its wrong guess, the camera does not
+    offset = centre + (
+        places - centre
+    )  # the window moves with its wrong guess, the camera does not
     crops = judge.cut(mine, ink[clips].sum(1) - mine, bright, offset, centre, zoomed)
     visible = area > 0.35 * area.amax(1, keepdim=True)
     digits = torch.tensor([body.digit for _, body in bodies])[:, None].expand_as(visible)
@@ -139,7 +147,11 @@ def judge_batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, .
     crops = crops + 0.06 * torch.randn(crops.shape, generator=generator)
     more_digits = torch.tensor([one.bodies[0].digit for one in near])
     more_styles = torch.tensor([scene.STYLES.index(one.style) for one in near])
-    return crops, torch.cat([digits[visible], more_digits]), torch.cat([styles[visible], more_styles])
+    return (
+        crops,
+        torch.cat([digits[visible], more_digits]),
+        torch.cat([styles[visible], more_styles]),
+    )
 
 
 def judge_loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
@@ -163,7 +175,12 @@ def judge_score(network: nn.Module, n: int, seed: int) -> dict:
             table[prefix + key] = entry([r[key] for r in rows], [r[key] for r in floor])
         if world is scene.EASY:
             frames = torch.cat([s.digits.flatten() for s in seen])
-            truth = torch.cat([torch.full((s.digits.numel(),), a.subjects[0].digit) for s, a in zip(seen, asked, strict=True)])
+            truth = torch.cat(
+                [
+                    torch.full((s.digits.numel(),), a.subjects[0].digit)
+                    for s, a in zip(seen, asked, strict=True)
+                ]
+            )
             table["easy_frame_digit"] = entry(frames == truth)
         table[prefix + "identity"] = entry([s.same_digit for s in seen])
     return table
@@ -182,6 +199,16 @@ def entry(right, floor=None, ceiling: float | None = None) -> dict:
     return {"floor": low, "ours": ours.value, "ceiling": ceiling, "interval": [ours.low, ours.high]}
 
 
+def chance(measured: metrics.Measured) -> dict:
+    """One row of a score that is a probability, with neither floor nor ceiling."""
+    return {
+        "floor": None,
+        "ours": measured.value,
+        "ceiling": None,
+        "interval": [measured.low, measured.high],
+    }
+
+
 # pixels ------------------------------------------------------------------------------------------
 
 PIXELS_SIZE = 24
@@ -197,11 +224,13 @@ def pixels_batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, 
     return render.portraits(scenes, PIXELS_SIZE), labels
 
 
-def pixels_loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+def pixels_loss(
+    network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator
+) -> Tensor:
     """Velocity prediction on the straight path, labels dropped now and then.
 
-    Noise levels are drawn evenly. Crowded around 1/2 they leave out the noisiest ones, where it is
-    decided *which* digit appears: unasked, such a model drew twice as many nines as ones.
+    Noise levels are drawn evenly: crowded around 1/2 they would leave out the noisiest ones, where it
+    is decided which digit appears.
     """
     clean, labels = batch
     dropped = torch.rand(len(labels), generator=generator) < DROPPED
@@ -232,30 +261,31 @@ def draw_pixels(
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(labels), 3, PIXELS_SIZE, PIXELS_SIZE, generator=generator).to(where)
     field = pixels_field(network.eval(), labels.to(where), guidance)
-    *_, last = diffusion.sample(field, noise, diffusion.schedule(steps), PIXELS_PATH, diffusion.heun)
+    *_, last = diffusion.sample(
+        field, noise, diffusion.schedule(steps), PIXELS_PATH, diffusion.heun
+    )
     return last.x_t.clamp(-1, 1)
 
 
 def pixels_score(network: nn.Module, n: int, seed: int) -> dict:
-    """Asked for each digit in turn, which digit does the judge read? Asked for none, how evenly?"""
+    """Asked for each digit in turn, which does the judge read, and how evenly; and if none is asked?"""
     referee = load("judge")
     asked = torch.arange(n) % 10
-    parts = [
-        (part, draw_pixels(network, part, seed + k)) for k, part in enumerate(asked.split(250))
-    ]
-    digits = torch.cat([referee.read_portraits(pictures.cpu())[0] for _, pictures in parts])
-    free = [
-        draw_pixels(network, torch.full_like(part, UNASKED), seed + 1000 + k)
-        for k, part in enumerate(asked.split(250))
-    ]
-    unasked = torch.cat([referee.read_portraits(pictures.cpu())[0] for pictures in free])
-    real = render.portraits(scenes := scene.draw_scenes(n, seed), PIXELS_SIZE)
+
+    def read(labels: Tensor, seed: int) -> Tensor:
+        parts = [draw_pixels(network, part, seed + k) for k, part in enumerate(labels.split(250))]
+        return torch.cat([referee.read_portraits(part)[0] for part in parts])
+
+    digits, unasked = read(asked, seed), read(torch.full_like(asked, UNASKED), seed + 1000)
+    scenes = scene.draw_scenes(n, seed)
+    real = referee.read_portraits(render.portraits(scenes, PIXELS_SIZE))[0]
     truth = torch.tensor([one.bodies[0].digit for one in scenes])
-    ceiling = metrics.share(referee.read_portraits(real)[0] == truth).value
-    evenly = metrics.balance(unasked, 10)
     return {
-        "digit": entry(digits == asked, digits == asked.roll(1), ceiling),
-        "balance": {"floor": None, "ours": evenly.value, "ceiling": None, "interval": [evenly.low, evenly.high]},
+        "digit": entry(
+            digits == asked, digits == asked.roll(1), metrics.share(real == truth).value
+        ),
+        "balance": chance(metrics.balance(digits, 10)),
+        "balance_unasked": chance(metrics.balance(unasked, 10)),
     }
 
 

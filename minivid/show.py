@@ -32,6 +32,8 @@ from matplotlib.mlab import specgram
 from PIL import Image as Pillow
 from torch import Tensor
 
+from minivid import files
+
 FRAME_RATE, SAMPLE_RATE = 8, 8192  # a second
 
 Array = Tensor | np.ndarray
@@ -188,13 +190,7 @@ def save(
     if encode is encode_apng and audio is not None:
         raise ValueError(f"{path.name!r} cannot hold sound: try .mp4 or .webm, or leave out audio.")
     sound = {} if audio is None else {"audio": audio}
-    data = encode(video, scale=scale, fps=fps, **sound)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    files.write(path, encode(video, scale=scale, fps=fps, **sound))
 
 
 class Figure(matplotlib.figure.Figure):
@@ -205,10 +201,14 @@ class Figure(matplotlib.figure.Figure):
 
     alt = ""
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+    def png(self) -> bytes:
+        """The figure as a PNG file."""
         file = io.BytesIO()
         self.savefig(file, format="png")
-        picture = base64.b64encode(file.getvalue()).decode()
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        picture = base64.b64encode(self.png()).decode()
         return {"image/png": picture, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 

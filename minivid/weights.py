@@ -10,7 +10,6 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import nn
 
 from minivid import files
@@ -43,10 +42,15 @@ def load(name: str, network: nn.Module) -> nn.Module:
     Raises ValueError for weights that are missing, torn, of another model or of another version.
     """
     path = folder() / f"{name}.safetensors"
-    again = f"Restore it with `git checkout -- data/weights`, or make it with `python -m minivid train {name}`."
+    again = (
+        "Restore it with `git checkout -- data/weights`, "
+        f"or make it with `python -m minivid train {name}`."
+    )
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in folder().glob("*.safetensors"))) or "none"
-        raise ValueError(f"there are no weights called {name!r} in {folder()} (found: {there}). {again}")
+        raise ValueError(
+            f"there are no weights called {name!r} in {folder()} (found: {there}). {again}"
+        )
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -54,18 +58,24 @@ def load(name: str, network: nn.Module) -> nn.Module:
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is torn or no weights file ({error}). {again}") from error
     if metadata.get("minivid") != VERSION:
-        raise ValueError(f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {again}")
+        raise ValueError(
+            f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {again}"
+        )
     if metadata.get("model") != name:
         raise ValueError(f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {again}")
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
-        odd = sorted(key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key))
+        odd = sorted(
+            key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)
+        )
         raise ValueError(
             f"{path} does not fit this {type(network).__name__}: {len(odd)} tensors differ, first {odd[0]} "
             f"(file {given.get(odd[0])}, network {expected.get(odd[0])}). {again}"
         )
-    network.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    network.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    )
     return network.eval()
 
 
@@ -73,5 +83,7 @@ def card(name: str) -> dict:
     """How the weights of that name were made. Raises ValueError where there is no card."""
     path = folder() / f"{name}.json"
     if not path.exists():
-        raise ValueError(f"there is no card at {path}: weights travel with the card that says how they were made.")
+        raise ValueError(
+            f"there is no card at {path}: weights travel with the card that says how they were made."
+        )
     return json.loads(path.read_text())

@@ -9,6 +9,7 @@ not written, and nothing after it is run.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tqdm.auto import tqdm
 HERE = Path(__file__).resolve().parent
 CELL_SECONDS = 600  # as `make test` allows
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+PROGRESS = re.compile(r"\d+%\|")
 WIDGET = "application/vnd.jupyter.widget-view+json"  # points at a model that ends with the kernel
 
 
@@ -62,8 +64,16 @@ def strip(notebook: nbformat.NotebookNode, outputs: bool = True) -> None:
         cell.metadata.pop("execution", None)
         if outputs and cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_progress_bar(output)]
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)  # its text stays
+
+
+def is_progress_bar(output: nbformat.NotebookNode) -> bool:
+    """A stored bar would stand at 0 % forever."""
+    data = output.get("data", {})
+    return WIDGET in data and PROGRESS.search(data.get("text/plain", "")) is not None
 
 
 def course() -> list[Path]:

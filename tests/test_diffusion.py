@@ -98,7 +98,11 @@ def test_ddim_steps_are_diffusers_ddim(steps, eta):
     scheduler = _in_float64(DDIMScheduler(1000, beta_schedule="linear", clip_sample=False))
     scheduler.set_timesteps(steps)
     for timestep in scheduler.timesteps[[0, steps // 2, -1]].tolist():
-        x_t, noise, fresh = _randn(3, 4, 4), _randn(3, 4, 4, seed=1), torch.Generator().manual_seed(5)
+        x_t, noise, fresh = (
+            _randn(3, 4, 4),
+            _randn(3, 4, 4, seed=1),
+            torch.Generator().manual_seed(5),
+        )
         drawn = torch.randn(3, 4, 4, generator=fresh, dtype=torch.float64)
         theirs = scheduler.step(noise, timestep, x_t, eta=eta, variance_noise=drawn).prev_sample
         # diffusers steps timestep by timestep: its last one lands on -1, our t = 0.
@@ -235,7 +239,9 @@ def test_a_network_that_knows_the_truth_has_no_loss(path):
     fresh = torch.Generator().manual_seed(0)
     draw = diffusion.logit_normal
     assert diffusion.loss(knows, clean, fresh, path, "velocity", draw_t=draw) < 1e-6
-    wrong = diffusion.loss(lambda x, t: knows(x, t) + 0.5, clean, fresh, path, "velocity", draw_t=draw)
+    wrong = diffusion.loss(
+        lambda x, t: knows(x, t) + 0.5, clean, fresh, path, "velocity", draw_t=draw
+    )
     assert wrong == pytest.approx(0.25, rel=1e-3)
 
 

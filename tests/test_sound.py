@@ -36,8 +36,10 @@ def test_later_notes_start_on_time_too():
             assert 0 <= after.nonzero()[0, 0].item() - hit.seconds * RATE <= 1 + 1e-3
             pitch = sound.NOTES[one.bodies[hit.body].digit]
             since = clock - hit.seconds
-            ringing = (since >= 0) & (torch.arange(len(samples)) < np.ceil(hit.seconds * RATE) + int(sound.NOTE_SECONDS * RATE))  # fmt: skip
-            samples = samples - torch.where(ringing, sound.note(since.clamp(min=0), torch.tensor(pitch, dtype=torch.float64)), 0)  # fmt: skip
+            end = np.ceil(hit.seconds * RATE) + int(sound.NOTE_SECONDS * RATE)
+            ringing = (since >= 0) & (torch.arange(len(samples)) < end)
+            struck = sound.note(since.clamp(min=0), torch.tensor(pitch, dtype=torch.float64))
+            samples = samples - torch.where(ringing, struck, 0)
 
 
 @pytest.mark.parametrize("digit", range(10))

@@ -24,7 +24,12 @@ def _plan(steps, **options):
 def _run(network, plan, checkpoint=None, stop=None, every=3):
     losses = []
     for progress in train.train(
-        network, recipes.pixels_loss, lambda g: recipes.pixels_batch(plan, g), plan, checkpoint, every
+        network,
+        recipes.pixels_loss,
+        lambda g: recipes.pixels_batch(plan, g),
+        plan,
+        checkpoint,
+        every,
     ):
         losses.append(progress.loss)
         if progress.step == stop:
@@ -62,7 +67,9 @@ def test_the_average_follows_at_the_stated_pace():
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(1))
 
-    plan = train.Plan(steps=3, batch=1, learning_rate=0.1, warmup=1, decay=1e-9, ema=0.5, weight_decay=0)
+    plan = train.Plan(
+        steps=3, batch=1, learning_rate=0.1, warmup=1, decay=1e-9, ema=0.5, weight_decay=0
+    )
     network, seen, expected = One(), [], torch.zeros(1)
     steps = train.train(network, lambda n, b, g: -n.weight.sum(), lambda g: (torch.zeros(1),), plan)
     for step, progress in enumerate(steps):
@@ -181,7 +188,9 @@ def test_the_command_line_trains_and_scores(name, tmp_path, monkeypatch, capsys)
     weights.save("judge", referee, {})
     runs = ["--runs", str(tmp_path / "runs")]
     assert main(["train", name, "--scale", "laptop", *runs]) == 0
-    assert main(["score", name, "--n", "50", "--seed", "8", "--json", str(tmp_path / "s.json")]) == 0
+    assert (
+        main(["score", name, "--n", "50", "--seed", "8", "--json", str(tmp_path / "s.json")]) == 0
+    )
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["n"] == 50 and found["seed"] == 8 and found["weights"] == name
     for row in found["metrics"].values():

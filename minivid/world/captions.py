@@ -108,7 +108,10 @@ def parse(sentence: str) -> Description:
         if clause in _MEANING:
             attribute, value = _MEANING[clause]
             if found.get(attribute, value) != value:
-                raise ValueError(f"two different things are said of the {attribute}: {found[attribute]!r} and {value!r}. Keep one.")  # fmt: skip
+                raise ValueError(
+                    f"two different things are said of the {attribute}: "
+                    f"{found[attribute]!r} and {value!r}. Keep one."
+                )
             found[attribute] = value
         elif subjects is None:
             subjects = tuple(_parse_subject(part, sentence) for part in clause.split(" and "))

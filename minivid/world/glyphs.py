@@ -112,7 +112,7 @@ def strokes(digits: Sequence[int], aspects: Tensor, hands: Sequence[int], bold: 
     low, high = ends.amin((1, 2), keepdim=True), ends.amax((1, 2), keepdim=True)
     box = torch.stack([aspects, torch.ones_like(aspects)], -1) - pen[:, None]
     ends = ((ends - low) / (high - low) - 0.5) * rearrange(box, "n xy -> n 1 1 xy")
-    return (_distance(ends) - pen[:, None] / 2).unflatten(1, (SIZE, SIZE))
+    return (distance(ends) - pen[:, None] / 2).unflatten(1, (SIZE, SIZE))
 
 
 def _bend(ends: Tensor, draws: Tensor) -> Tensor:
@@ -125,17 +125,17 @@ def _bend(ends: Tensor, draws: Tensor) -> Tensor:
     return torch.stack([bent_x, bent_y + 0.3 * waves[3] * y * (1 - y)], -1)
 
 
-def _distance(ends: Tensor) -> Tensor:
+def distance(ends: Tensor) -> Tensor:
     """Distance of the square's points to the nearest segment: (n, segments, 2, 2) -> (n, SIZE²).
 
     |p - a - u d|² = |p - a|² + u (u |d|² - 2 (p - a)·d) with u = clamp((p - a)·d / |d|², 0, 1).
     """
     a, d = ends[:, :, 0], ends[:, :, 1] - ends[:, :, 0]
-    along_p = _POINTS @ d.mT  # (n, points, segments)
+    along_p = POINTS @ d.mT  # (n, points, segments)
     length = d.square().sum(-1).clamp(min=1e-12)[:, None]
     along = along_p - (a * d).sum(-1)[:, None]
     u = (along / length).clamp_(0, 1)
-    from_a = _POINTS.square().sum(-1)[:, None] - 2 * _POINTS @ a.mT + a.square().sum(-1)[:, None]
+    from_a = POINTS.square().sum(-1)[:, None] - 2 * POINTS @ a.mT + a.square().sum(-1)[:, None]
     return (from_a + u * (u * length - 2 * along)).amin(-1).clamp_(min=0).sqrt()
 
 
@@ -178,7 +178,7 @@ def _table() -> tuple[Tensor, dict[int, list[int]]]:
 
 _SEGMENTS, _ROWS = _table()
 _AXIS = ((torch.arange(SIZE) + 0.5) / SIZE - 0.5) * REACH
-_POINTS = torch.stack(torch.meshgrid(_AXIS, _AXIS, indexing="xy"), -1).flatten(0, 1)
+POINTS = torch.stack(torch.meshgrid(_AXIS, _AXIS, indexing="xy"), -1).flatten(0, 1)
 
 
 class Mnist:
@@ -222,8 +222,8 @@ class Mnist:
         inside = canvas.flatten() > 0.4
         if inside.all() or not inside.any():
             raise ValueError(f"MNIST image {rows[hand % len(rows)]} has no ink to draw.")
-        to_ink = torch.cdist(_POINTS, _POINTS[inside]).amin(1)
-        to_paper = torch.cdist(_POINTS, _POINTS[~inside]).amin(1)
+        to_ink = torch.cdist(POINTS, POINTS[inside]).amin(1)
+        to_paper = torch.cdist(POINTS, POINTS[~inside]).amin(1)
         return (to_ink - to_paper - 0.03 * bold).unflatten(0, (SIZE, SIZE))
 
 
