@@ -1,0 +1,82 @@
+"""Knobs change what they should, and an exercise answers what it should."""
+
+import itertools
+
+import pytest
+import torch
+
+from minivid import diffusion, widgets
+from minivid.exercises import check
+from minivid.world import captions, render, scene
+
+
+def _all(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _all(child)
+
+
+def _named(panel, description: str):
+    return next(w for w in _all(panel) if getattr(w, "description", None) == description)
+
+
+def test_each_knob_of_the_scene_builder_redraws_the_picture():
+    panel = widgets.scene_builder()
+    strip = next(w for w in _all(panel) if type(w).__name__ == "Image")
+    player = next(w for w in _all(panel) if type(w).__name__ == "Video")
+    sentence = next(w for w in _all(panel) if type(w).__name__ == "Label")
+    for name, value in (
+        ("digit", 8), ("colour", "cyan"), ("heading", "left"), ("speed", 0.9), ("handwriting", 4),
+        ("hums", True), ("camera", "zoom in"), ("light", "dims"), ("style", "outlined"),
+    ):  # fmt: skip
+        before = strip.value, player.value
+        _named(panel, name).value = value
+        assert strip.value != before[0] and player.value != before[1], name
+    told = captions.parse(sentence.value)
+    assert told.subjects == (scene.Subject(8, "cyan", "left", True),)
+    assert (told.camera, told.light, told.style) == ("zoom in", "dims", "outlined")
+
+
+def test_no_setting_of_the_knobs_leaves_the_room():
+    for digit, heading, speed, hand in itertools.product(
+        (0, 1, 4), scene.HEADINGS, (0.1, 1.2), (0, 20)
+    ):
+        built = widgets.build_scene(
+            digit, "red", heading, speed, hand, True, "still", "steady", "filled"
+        )
+        assert all(hit.seconds > 0 for hit in built.hits(2))
+
+
+def test_the_noise_slider_shows_an_error_that_grows_with_the_noise():
+    clean = render.portraits(scene.draw_scenes(3, 1))
+    path = diffusion.RectifiedFlow()
+
+    def trusting(x_t, t):  # takes the noise for the picture
+        return x_t
+
+    errors = [widgets.look_through(trusting, clean, t, path, "clean")[1] for t in (0.1, 0.5, 0.9)]
+    assert errors[0] < errors[1] < errors[2]
+    rows, error = widgets.look_through(lambda x_t, t: clean, clean, 0.5, path, "clean")
+    assert error == 0 and (rows[2] == -1).all() and torch.equal(rows[1], clean)
+
+    panel = widgets.noise_slider(trusting, clean, path, "clean")
+    picture = next(w for w in _all(panel) if type(w).__name__ == "Image")
+    before = picture.value
+    _named(panel, "noise t").value = 0.9
+    assert picture.value != before
+    assert any("squared error" in getattr(w, "value", "") for w in _all(panel) if w is not picture
+               and isinstance(getattr(w, "value", None), str))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [
+        (None, "Exercise 2: not answered yet."),
+        (4, "Exercise 2: right."),
+        (5, "Exercise 2: not yet. Half of eight."),
+        ("four", "Exercise 2: that stopped with TypeError"),
+    ],
+)
+def test_an_exercise_says_right_not_yet_or_why_it_stopped(answer, said):
+    verdict = check(2, answer, lambda a: a - 4 == 0, "Half of eight.")
+    assert repr(verdict).startswith(said)
