@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 
 import pytest
 import torch
@@ -170,6 +171,18 @@ def test_shipped_cards_tell_how_the_weights_were_made():
         assert card["parameters"] == sum(p.numel() for p in network.parameters())
         assert card["plan"]["steps"] == recipe.plans["laptop"].steps, name
         assert card["seconds"] > 0 and card["score"] and json.dumps(card)
+
+
+def test_the_readme_quotes_the_cards():
+    readme = (weights.folder().parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| `(\w+)` \|.*?\|(.*)\|$", readme, re.M)
+    assert {name for name, _, _ in rows} == set(recipes.RECIPES)
+    for name, key, quoted in rows:
+        row = weights.card(name)["score"][key]
+        low, high = row["interval"]
+        floor, ceiling = ("–" if row[k] is None else f"{row[k]:.3f}" for k in ("floor", "ceiling"))
+        wanted = f"{floor} | {row['ours']:.3f} [{low:.3f}, {high:.3f}] | {ceiling}"
+        assert quoted.strip() == wanted, (name, key)
 
 
 @pytest.mark.parametrize("name", ["judge", "pixels"])
