@@ -29,7 +29,7 @@ def share(right: Tensor) -> Measured:
     p = right.double().mean().item()
     middle = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
-    return Measured(p, max(0.0, middle - half), min(1.0, middle + half))
+    return Measured(p, min(p, max(0.0, middle - half)), max(p, min(1.0, middle + half)))  # rounding
 
 
 def balance(labels: Tensor, classes: int) -> Measured:
