@@ -33,7 +33,7 @@ def scene_builder() -> ipywidgets.Widget:
     }
     sentence, hits = ipywidgets.Label(), ipywidgets.Label()
     strip = ipywidgets.Image(format="png", layout={"max_width": "100%"})
-    player = ipywidgets.Video(format="webm", autoplay=False, loop=True, width="256")
+    player = ipywidgets.Video(format="webm", autoplay=True, loop=False, width="256")
 
     def redraw(change=None):
         built = build_scene(**{name: knob.value for name, knob in knobs.items()})
@@ -78,7 +78,7 @@ def noise_slider(
 
     def redraw(change=None):
         rows, size = look_through(predict, clean, level.value, path, predicts, seed)
-        names = [f"{name}, t = {level.value:.2f}" for name in ("x_t", "seen in it", "error")]
+        names = ("x_t", "seen in it", "error")
         words = [name if i == 0 else "" for name in names for i in range(len(clean))]
         figure = show.grid(torch.cat(rows), words, columns=len(clean))
         picture.value = figure.png()

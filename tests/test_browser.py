@@ -186,11 +186,12 @@ def press_until_it_answers(page: Page, cell: Locator, keys: str = "ArrowRight") 
     """Move the cell's first slider by keyboard; did its picture become another one in time?"""
     before = pictures(cell)
     assert before, "a slider without a picture beside it"
-    handle = cell.locator(".noUi-handle").first
-    value = handle.get_attribute("aria-valuenow")
+    handle, readout = (cell.locator(name).first for name in (".noUi-handle", ".widget-readout"))
+    value = readout.inner_text()  # the handle's own value is rounded
     handle.focus()
     page.keyboard.press(keys)
-    if handle.get_attribute("aria-valuenow") == value:  # it stood at its right end
+    page.wait_for_timeout(200)
+    if readout.inner_text() == value:  # it stood at its right end
         page.keyboard.press("ArrowLeft")
     deadline = time.monotonic() + SLIDER_SECONDS
     while time.monotonic() < deadline:
