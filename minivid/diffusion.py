@@ -229,11 +229,19 @@ def sample(
         yield Step(later, x_t, clean)
 
 
-def schedule(steps: int) -> Tensor:
-    """Evenly spaced noise levels from 1 to 0: (steps + 1,)."""
+def schedule(steps: int, by: float = 1.0) -> Tensor:
+    """Noise levels from 1 to 0, evenly spaced unless they are shifted: (steps + 1,)."""
     if steps < 1:
         raise ValueError(f"{steps} steps: a sampler takes at least one.")
-    return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    return shift(torch.linspace(1, 0, steps + 1, dtype=torch.float64), by)
+
+
+def shift(t: Tensor, by: float) -> Tensor:
+    """Move noise levels towards 1 and keep both ends (Esser et al. 2024, arXiv 2403.03206, eq. 23).
+
+    The more pixels say the same thing, the more noise it takes to hide it; by = 1 changes nothing.
+    """
+    return by * t / (1 + (by - 1) * t)
 
 
 def euler(field, path, x_t, now, later, generator=None):

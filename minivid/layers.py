@@ -17,6 +17,7 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int, frequencies: int = 64):
         super().__init__()
+        self.width = width
         rates = 1000 * torch.exp(-math.log(10_000) * torch.arange(frequencies) / frequencies)
         self.register_buffer("rates", rates, persistent=False)
         self.inner = nn.Linear(2 * frequencies, width)
@@ -28,7 +29,10 @@ class TimeEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every token looks at every other: (b, n, d) -> (b, n, d). The output starts at zero."""
+    """Every token looks at every other: (b, n, d) -> (b, n, d). The output starts at zero.
+
+    seen: booleans that broadcast to (b, heads, n, n), true where one may look; by default everywhere.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -36,11 +40,11 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = zeroed(nn.Linear(width, width))
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, seen: Tensor | None = None) -> Tensor:
         q, k, v = rearrange(
             self.qkv(tokens), "b n (three heads d) -> three b heads n d", three=3, heads=self.heads
         )
-        mixed = scaled_dot_product_attention(q, k, v)
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
 
 

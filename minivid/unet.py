@@ -6,6 +6,8 @@ a scale and a shift of their normalised activations (Dhariwal and Nichol 2021, a
 stem folds 2×2 pixels into channels first, which quarters the work.
 """
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -62,18 +64,24 @@ class UNet(nn.Module):
 
         Raises ValueError where h and w are not multiples of fold · 2^(levels - 1).
         """
+        return self.walk(x_t, silu(self.time(t) + self.label(label)))
+
+    def walk(self, x_t: Tensor, told: Tensor, then: Callable = lambda x: x) -> Tensor:
+        """Down, through the middle and up again: x_t (b, c, h, w), told (b, d) -> (b, c, h, w).
+
+        then: what is done to the activations after each residual block.
+        """
         self._check(x_t)
-        told = silu(self.time(t) + self.label(label))
         x = self.stem(_fold(x_t, self.fold))
         across = [x]
         for layer in self.down:
-            x = layer(x, told) if isinstance(layer, Block) else layer(x)
+            x = then(layer(x, told)) if isinstance(layer, Block) else layer(x)
             across.append(x)
         for layer in self.middle:
-            x = layer(x, told)
+            x = then(layer(x, told)) if isinstance(layer, Block) else layer(x, told)
         for layer in self.up:
             if isinstance(layer, Block):
-                x = layer(torch.cat([x, across.pop()], 1), told)
+                x = then(layer(torch.cat([x, across.pop()], 1), told))
             else:
                 x = layer(x)
         return _unfold(self.out(silu(self.norm(x))), self.fold)
@@ -88,11 +96,65 @@ class UNet(nn.Module):
             )
 
 
+class VideoUNet(UNet):
+    """A denoiser of clips: the image U-Net on every frame, and after each block a look along time.
+
+    Space, then time ("factorised", Ho et al. 2022, arXiv 2204.03458): a 3-D convolution would mix both
+    at once and cost three times as much. At the start the looks along time add nothing, so it begins
+    as an image U-Net that treats every frame alone. asked: width of the vector that says what to draw.
+    """
+
+    def __init__(self, asked: int = 128, fold: int = 4, along_time: bool = True, **sizes):
+        super().__init__(classes=0, fold=fold, **sizes)
+        self.label = nn.Linear(asked, self.time.width)
+        self.frame = TimeEmbedding(self.time.width)
+        layers = [*self.down, *self.middle, *self.up] if along_time else []
+        self.along = nn.ModuleList(AlongTime(x.width) for x in layers if isinstance(x, Block))
+
+    def forward(self, x_t: Tensor, t: Tensor, asked: Tensor) -> Tensor:
+        """x_t: (b, c, f, h, w), t: (b,), asked: (b, d) -> (b, c, f, h, w)."""
+        b, _, f, _, _ = x_t.shape
+        frame = self.frame(torch.arange(f, device=x_t.device) / 64)
+        told = silu((self.time(t) + self.label(asked))[:, None] + frame)
+        along = iter(self.along)
+
+        def then(x: Tensor) -> Tensor:
+            layer = next(along, None)
+            return x if layer is None else layer(x, f)
+
+        frames = rearrange(x_t, "b c f h w -> (b f) c h w")
+        return rearrange(
+            self.walk(frames, told.flatten(0, 1), then), "(b f) c h w -> b c f h w", b=b
+        )
+
+
+class AlongTime(nn.Module):
+    """Each place looks along time: at its neighbours by a convolution, at all frames by attention."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, width), nn.LayerNorm(width)
+        self.near = zeroed(nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0)))
+        self.when = TimeEmbedding(width)
+        self.attention = Attention(width, heads=max(1, width // 32))
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """x: (b f, c, h, w) -> the same."""
+        x = rearrange(x, "(b f) c h w -> b c f h w", f=frames)
+        x = x + self.near(silu(self.norm1(x)))
+        b, _, f, h, w = x.shape
+        tokens = rearrange(x, "b c f h w -> (b h w) f c")
+        when = self.when(torch.arange(f, device=x.device) / 64)
+        tokens = tokens + self.attention(self.norm2(tokens) + when)
+        return rearrange(tokens, "(b h w) f c -> (b f) c h w", b=b, h=h, w=w)
+
+
 class Block(nn.Module):
     """A residual block that is told something: (b, c, h, w), (b, d) -> (b, c', h, w)."""
 
     def __init__(self, inputs: int, outputs: int, depth: int):
         super().__init__()
+        self.width = outputs
         self.norm1 = nn.GroupNorm(8, inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.told = nn.Linear(depth, 2 * outputs)

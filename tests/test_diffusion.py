@@ -283,3 +283,17 @@ def test_the_sampler_can_be_watched_and_ends_at_clean():
     assert [round(step.t, 6) for step in steps] == [round(1 - k / 10, 6) for k in range(1, 11)]
     away = [torch.cdist(step.clean, MEANS).amin(1).mean() for step in steps]
     assert away[-1] < 0.5 * away[0]
+
+
+def test_a_shift_keeps_both_ends_and_is_undone_by_its_inverse():
+    t = torch.linspace(0, 1, 101, dtype=torch.float64)
+    moved = diffusion.shift(t, 3.0)
+    assert moved[0] == 0 and moved[-1] == 1 and (moved.diff() > 0).all()
+    torch.testing.assert_close(diffusion.shift(moved, 1 / 3), t)
+    assert diffusion.shift(torch.tensor(0.5), 3.0).item() == pytest.approx(0.75)
+    times = diffusion.schedule(8, 3.0)
+    assert times[0] == 1 and times[-1] == 0
+    # the ratio of noise to data is multiplied by the shift, whatever t
+    inside = t[1:-1]
+    after = diffusion.shift(inside, 3.0)
+    torch.testing.assert_close(after / (1 - after), 3 * inside / (1 - inside))

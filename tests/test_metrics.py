@@ -62,3 +62,56 @@ def test_fair_labels_give_every_chance_equally_often_and_unfair_ones_do_not():
     assert metrics.balance(loaded, 10).value < 1e-6
     with pytest.raises(ValueError, match="at least 50"):
         metrics.balance(torch.arange(10), 10)
+
+
+def test_the_bootstrap_agrees_with_theory_and_repeats():
+    values = torch.randn(400, generator=torch.Generator().manual_seed(2))
+    found = metrics.bootstrap(values)
+    half = 1.96 * values.std().item() / 20
+    assert found.low == pytest.approx(found.value - half, rel=0.1, abs=0.01)
+    assert found.high == pytest.approx(found.value + half, rel=0.1, abs=0.01)
+    assert found == metrics.bootstrap(values)
+    with pytest.raises(ValueError, match="at least two"):
+        metrics.bootstrap(values[:1])
+
+
+def test_a_still_background_does_not_flicker_and_noise_does_in_proportion():
+    video = torch.zeros(2, 3, 9, 8, 8)
+    ink = torch.zeros(2, 9, 8, 8, dtype=torch.bool)
+    ink[:, :, 2:5, 2:5] = True
+    noise = torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
+    video[:, :, :, 2:5, 2:5] = noise[:, :, :, 2:5, 2:5]  # a digit may change as it likes
+    assert (metrics.flicker(video, ink) == 0).all()
+    weak, strong = (
+        metrics.flicker(video + level * noise, ink).mean().item() for level in (0.1, 0.3)
+    )
+    assert strong == pytest.approx(3 * weak, rel=1e-4)
+    assert weak == pytest.approx(0.1 * 2 / math.sqrt(math.pi), rel=0.1)  # E|a - b| of normals
+
+
+def test_straight_flight_with_bounces_is_smooth_and_a_shuffled_one_is_not():
+    time = torch.arange(17.0)
+    fold = 1 - (0.15 * time % 2 - 1).abs()
+    flight = torch.stack([fold, 0.02 * time], -1)[None]
+    assert metrics.jerkiness(flight).item() < 1e-6
+    order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
+    assert metrics.jerkiness(flight[:, order]).item() > 0.2
+    shake = torch.randn(flight.shape, generator=torch.Generator().manual_seed(1))
+    weak, strong = (metrics.jerkiness(flight + level * shake).item() for level in (0.01, 0.03))
+    assert 0 < weak < strong
+
+
+def test_frechet_distance_of_known_gaussians():
+    """For N(m, s²) in one dimension it is (m - m')² + (s - s')², and dimensions add up."""
+    x = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = (x - x.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov())).T  # exactly N(0, 1)
+    y = x * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([0.5, 0.0, 0.0])
+    assert metrics.frechet(x, y) == pytest.approx(0.25 + 1 + 4)
+    assert metrics.frechet(x, x) == pytest.approx(0, abs=1e-9)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))[0]
+    turned = metrics.frechet(x @ turn.double(), y @ turn.double())
+    assert turned == pytest.approx(metrics.frechet(x, y))
+    halves = [metrics.frechet(x[:n], x[n : 2 * n]) for n in (50, 500, 5000)]
+    assert halves[0] > halves[1] > halves[2] > 0
+    with pytest.raises(ValueError, match="more samples than features"):
+        metrics.frechet(x[:3], x)

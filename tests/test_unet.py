@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minivid import recipes
-from minivid.unet import UNet
+from minivid.unet import Block, UNet, VideoUNet
 
 
 def _net(**changes) -> UNet:
@@ -57,3 +57,48 @@ def test_parameter_counts_are_those_the_notebooks_quote():
     }
     assert count == {"judge": 214_860, "pixels": 4_000_460}
     assert sum(p.numel() for p in UNet(width=32).parameters()) == 1_015_148
+
+
+# Clips
+
+
+def _video_net() -> VideoUNet:
+    torch.manual_seed(0)
+    network = VideoUNet(asked=8, width=16, blocks=1)
+    torch.nn.init.normal_(network.out.weight, std=0.1)
+    for layer in network.modules():
+        if isinstance(layer, Block):
+            torch.nn.init.normal_(layer.conv2.weight, std=0.05)
+    return network
+
+
+def _clips():
+    fresh = torch.Generator().manual_seed(0)
+    x_t = torch.randn(2, 3, 5, 16, 16, generator=fresh)
+    return x_t, torch.rand(2, generator=fresh), torch.randn(2, 8, generator=fresh)
+
+
+def test_the_untrained_video_network_says_exactly_nothing():
+    assert (VideoUNet(asked=8, width=16)(*_clips()) == 0).all()
+
+
+def test_before_it_learns_to_look_along_time_each_frame_is_alone():
+    network, (x_t, t, asked) = _video_net(), _clips()
+    changed = x_t.clone()
+    changed[:, :, 3] += 1
+    before = (network(changed, t, asked) - network(x_t, t, asked)).abs().amax((0, 1, 3, 4))
+    assert before[3] > 1e-3 and (before[[0, 1, 2, 4]] == 0).all()
+    for layer in network.along:
+        torch.nn.init.normal_(layer.near.weight, std=0.1)
+        torch.nn.init.normal_(layer.attention.out.weight, std=0.1)
+    after = (network(changed, t, asked) - network(x_t, t, asked)).abs().amax((0, 1, 3, 4))
+    assert (after > 1e-4).all()
+
+
+def test_the_video_network_hears_what_is_asked_and_takes_any_number_of_frames():
+    network, (x_t, t, asked) = _video_net(), _clips()
+    said = network(x_t, t, asked)
+    assert not torch.allclose(said, network(x_t, t, asked.flip(0)), atol=1e-4)
+    torch.testing.assert_close(said[:1], network(x_t[:1], t[:1], asked[:1]))
+    short = network(x_t[:, :, :1], t, asked)  # one frame: a picture
+    torch.testing.assert_close(short, said[:, :, :1])  # nothing has been learned along time yet

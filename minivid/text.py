@@ -1,0 +1,145 @@
+"""Sentences to vectors: words become numbers, a small transformer reads them in their order.
+
+What a sentence *means* is learned beside a clip encoder: in a batch of clips and captions, the vector
+of each caption must point where its own clip's vector points and away from the other clips' (CLIP,
+Radford et al. 2021, arXiv 2103.00020, fig. 3). The text encoder alone then tells a video model what to
+draw. It knows the words of its vocabulary and no others.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize, silu
+
+from minivid.layers import Attention, TimeEmbedding
+
+LENGTH = 40  # tokens of the longest sentence
+PADDING = 0  # the token after a sentence's end
+
+
+class Tokeniser:
+    """Words and commas to whole numbers: one for each word of the vocabulary, 0 for padding."""
+
+    def __init__(self, words: Sequence[str]):
+        self.words = ("", ",", *words)
+        self.number = {word: k for k, word in enumerate(self.words)}
+
+    def __call__(self, sentences: Sequence[str]) -> Tensor:
+        """Sentences -> tokens (b, LENGTH). The empty sentence asks for nothing in particular.
+
+        Raises ValueError for a word outside the vocabulary, with the nearest inside, and for a
+        sentence that is too long.
+        """
+        rows = torch.full((len(sentences), LENGTH), PADDING)
+        for row, sentence in zip(rows, sentences, strict=True):
+            parts = self.split(sentence)
+            if len(parts) > LENGTH:
+                raise ValueError(
+                    f"{len(parts)} words in {sentence!r}: at most {LENGTH}. Leave something out."
+                )
+            row[: len(parts)] = torch.tensor([self._look_up(part, sentence) for part in parts])
+        return rows
+
+    def split(self, sentence: str) -> list[str]:
+        """The words and commas of a sentence, in lower case."""
+        return re.findall(r"\w+|[^\w\s.]", sentence.lower())
+
+    def _look_up(self, word: str, sentence: str) -> int:
+        if word not in self.number:
+            near = difflib.get_close_matches(word, self.words, 3, 0.5)
+            advice = f"nearest: {', '.join(near)}" if near else "known are those of the captions"
+            raise ValueError(f"the word {word!r} in {sentence!r} is not known; {advice}.")
+        return self.number[word]
+
+
+class TextEncoder(nn.Module):
+    """Tokens (b, n) -> what each word means where it stands (b, n, d), and the whole (b, d)."""
+
+    def __init__(self, words: int, width: int = 128, layers: int = 3, heads: int = 4):
+        super().__init__()
+        self.word = nn.Embedding(words, width)
+        self.place = nn.Parameter(0.02 * torch.randn(LENGTH, width))
+        self.layers = nn.ModuleList([Layer(width, heads) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        said = tokens != PADDING
+        x = self.word(tokens) + self.place
+        seen = rearrange(said, "b n -> b 1 1 n").clone()
+        seen[..., 0] = True  # an empty sentence still looks at something
+        for layer in self.layers:
+            x = layer(x, seen)
+        x = self.norm(x) * said[..., None]
+        return x, x.sum(1) / said.sum(1, keepdim=True).clamp(min=1)
+
+
+class Layer(nn.Module):
+    """A transformer layer: every word looks at every other, then thinks for itself."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        x = x + self.attention(self.norm1(x), seen)
+        return x + self.narrow(silu(self.wide(self.norm2(x))))
+
+
+class ClipEncoder(nn.Module):
+    """Video (b, 3, f, h, w) of 32×32 pixels -> a vector for the whole clip (b, d)."""
+
+    def __init__(self, width: int = 128):
+        super().__init__()
+        widths = (12, 32, 64, 64, 128)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride, 1)
+            for a, b, stride in zip(widths, widths[1:], (1, 2, 1, 2), strict=False)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(8, wide) for wide in widths[1:])
+        self.frame = nn.Linear(128 * 4 * 4, width)
+        self.when = TimeEmbedding(width)
+        self.layers = nn.ModuleList([Layer(width, 4) for _ in range(2)])
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, video: Tensor) -> Tensor:
+        b, _, f, _, _ = video.shape
+        x = rearrange(video, "b c f (h p) (w q) -> (b f) (c p q) h w", p=2, q=2)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = silu(norm(conv(x)))
+        x = self.frame(rearrange(x, "(b f) c h w -> b f (c h w)", b=b))
+        x = x + self.when(torch.arange(f, device=x.device) / 64)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x.mean(1))
+
+
+class Pair(nn.Module):
+    """A text encoder and a clip encoder that learn each other's language."""
+
+    def __init__(self, words: int, width: int = 128):
+        super().__init__()
+        self.text, self.clip = TextEncoder(words, width), ClipEncoder(width)
+        self.log_scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, tokens: Tensor, video: Tensor) -> Tensor:
+        """How well each caption fits each clip: tokens (a, n), video (b, ...) -> logits (a, b)."""
+        texts, clips = normalize(self.text(tokens)[1], dim=-1), normalize(self.clip(video), dim=-1)
+        return self.log_scale.clamp(max=4.6).exp() * texts @ clips.T
+
+
+def contrastive_loss(logits: Tensor, also_fit: Tensor) -> Tensor:
+    """CLIP's loss: each caption is to find its clip among all, and each clip its caption.
+
+    logits: (b, b), pairs on the diagonal. also_fit: (b, b) booleans, true where a caption says
+    nothing wrong of another pair's clip: such a clip is no counter-example and is left out.
+    """
+    own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    logits = logits.masked_fill(also_fit & ~own, -torch.inf)
+    right = torch.arange(len(logits), device=logits.device)
+    return (cross_entropy(logits, right) + cross_entropy(logits.T, right)) / 2
