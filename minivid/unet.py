@@ -108,8 +108,13 @@ class VideoUNet(UNet):
         super().__init__(classes=0, fold=fold, **sizes)
         self.label = nn.Linear(asked, self.time.width)
         self.frame = TimeEmbedding(self.time.width)
-        layers = [*self.down, *self.middle, *self.up] if along_time else []
-        self.along = nn.ModuleList(AlongTime(x.width) for x in layers if isinstance(x, Block))
+        sides = ((self.down, False), (self.middle, True), (self.up, False))
+        self.along = nn.ModuleList(
+            AlongTime(layer.width, far)
+            for layers, far in sides
+            for layer in layers
+            if along_time and isinstance(layer, Block)
+        )
 
     def forward(self, x_t: Tensor, t: Tensor, asked: Tensor) -> Tensor:
         """x_t: (b, c, f, h, w), t: (b,), asked: (b, d) -> (b, c, f, h, w)."""
@@ -129,24 +134,37 @@ class VideoUNet(UNet):
 
 
 class AlongTime(nn.Module):
-    """Each place looks along time: at its neighbours by a convolution, at all frames by attention."""
+    """Each place looks along time: at its neighbours by a convolution, and, where it is to look far,
+    at all frames by attention (on the coarsest grid, where that is cheap)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, far: bool):
         super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(8, width), nn.LayerNorm(width)
+        self.norm = nn.GroupNorm(8, width)
         self.near = zeroed(nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0)))
-        self.when = TimeEmbedding(width)
-        self.attention = Attention(width, heads=max(1, width // 32))
+        self.far = Far(width) if far else None
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x: (b f, c, h, w) -> the same."""
         x = rearrange(x, "(b f) c h w -> b c f h w", f=frames)
-        x = x + self.near(silu(self.norm1(x)))
-        b, _, f, h, w = x.shape
-        tokens = rearrange(x, "b c f h w -> (b h w) f c")
-        when = self.when(torch.arange(f, device=x.device) / 64)
-        tokens = tokens + self.attention(self.norm2(tokens) + when)
-        return rearrange(tokens, "(b h w) f c -> (b f) c h w", b=b, h=h, w=w)
+        x = x + self.near(silu(self.norm(x)))
+        if self.far is not None:
+            h, w = x.shape[-2:]
+            tokens = self.far(rearrange(x, "b c f h w -> (b h w) f c"))
+            x = rearrange(tokens, "(b h w) f c -> b c f h w", h=h, w=w)
+        return rearrange(x, "b c f h w -> (b f) c h w")
+
+
+class Far(nn.Module):
+    """Attention over all frames, as a residual: (n, f, c) -> (n, f, c)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.when = nn.LayerNorm(width), TimeEmbedding(width)
+        self.attention = Attention(width, heads=max(1, width // 32))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        when = self.when(torch.arange(tokens.shape[1], device=tokens.device) / 64)
+        return tokens + self.attention(self.norm(tokens) + when)
 
 
 class Block(nn.Module):

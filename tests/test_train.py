@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from minivid import diffusion, files, recipes, train, weights
+from minivid.recipes import pixels
 from minivid.unet import UNet
 
 
@@ -26,8 +27,8 @@ def _run(network, plan, checkpoint=None, stop=None, every=3):
     losses = []
     for progress in train.train(
         network,
-        recipes.pixels_loss,
-        lambda g: recipes.pixels_batch(plan, g),
+        pixels.loss,
+        lambda g: pixels.batch(plan, g),
         plan,
         checkpoint,
         every,
@@ -51,9 +52,9 @@ def test_one_batch_can_be_learned_by_heart():
     """The assembled U-Net, told the noise exactly once: its loss on one noised batch falls away."""
     network, plan = _small(), _plan(150)
     fresh = torch.Generator().manual_seed(0)
-    clean, labels = recipes.pixels_batch(plan, fresh)
+    clean, labels = pixels.batch(plan, fresh)
     t, noise = torch.full((4,), 0.5), torch.randn(clean.shape, generator=fresh)
-    x_t = diffusion.mix(recipes.PIXELS_PATH, clean, noise, t)
+    x_t = diffusion.mix(pixels.PATH, clean, noise, t)
 
     def by_heart(network, batch, generator):
         return (network(x_t, t, labels) - (noise - clean)).square().mean()
@@ -101,7 +102,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_seed_to_replay():
         return network.stem.weight.sum() * float("nan")
 
     with pytest.raises(FloatingPointError, match=str(train.step_seed(0, 0))):
-        list(train.train(_small(), breaks, lambda g: recipes.pixels_batch(plan, g), plan))
+        list(train.train(_small(), breaks, lambda g: pixels.batch(plan, g), plan))
 
 
 def test_checkpoints_that_do_not_fit_say_so_and_are_left_alone(tmp_path):

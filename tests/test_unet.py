@@ -90,7 +90,8 @@ def test_before_it_learns_to_look_along_time_each_frame_is_alone():
     assert before[3] > 1e-3 and (before[[0, 1, 2, 4]] == 0).all()
     for layer in network.along:
         torch.nn.init.normal_(layer.near.weight, std=0.1)
-        torch.nn.init.normal_(layer.attention.out.weight, std=0.1)
+        if layer.far is not None:
+            torch.nn.init.normal_(layer.far.attention.out.weight, std=0.1)
     after = (network(changed, t, asked) - network(x_t, t, asked)).abs().amax((0, 1, 3, 4))
     assert (after > 1e-4).all()
 

@@ -1,0 +1,102 @@
+"""Captions and clips learn each other's language: the text encoder that tells video models what to draw."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from minivid import text, train
+from minivid.recipes.recipe import Recipe, entry
+from minivid.world import captions, render, scene
+
+TOKENISER = text.Tokeniser(captions.WORDS)
+
+
+def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and which caption also fits which clip (b, b).
+
+    One world a batch, so that a clip's neighbours are its peers; some captions leave things out.
+    """
+    world = (scene.EASY, scene.FULL)[int(torch.randint(2, (), generator=generator))]
+    scenes = scene.draw_scenes(plan.batch, generator, world)
+    sentences = write_captions(scenes, generator)
+    said = [captions.parse(sentence) for sentence in sentences]
+    fits = fitting(said, [one.describe() for one in scenes])
+    return TOKENISER(sentences), render.video(scenes), fits
+
+
+def write_captions(scenes: Sequence[scene.Scene], generator: torch.Generator) -> list[str]:
+    """A caption for each scene; three in ten leave about half of it unsaid."""
+    keeps = torch.where(torch.rand(len(scenes), generator=generator) < 0.3, 0.5, 1.0).tolist()
+    return [
+        captions.write(one.describe(), generator, keep)
+        for one, keep in zip(scenes, keeps, strict=True)
+    ]
+
+
+def fitting(said: Sequence[scene.Description], shown: Sequence[scene.Description]) -> Tensor:
+    """Which description says nothing wrong of which clip: (a, b) booleans; see `judge.agreement`."""
+    asked, seen = _codes(said)[:, None], _codes(shown)[None]
+    agrees = (asked == seen) | (asked < 0)
+    whole, first, second = agrees[..., :4].all(-1), slice(4, 8), slice(8, 12)
+    straight = agrees[..., first].all(-1) & agrees[..., second].all(-1)
+    swapped = (asked[..., first] == seen[..., second]) | (asked[..., first] < 0)
+    back = (asked[..., second] == seen[..., first]) | (asked[..., second] < 0)
+    return whole & (straight | (swapped.all(-1) & back.all(-1)))
+
+
+def _codes(descriptions: Sequence[scene.Description]) -> Tensor:
+    """Descriptions as rows of numbers, -1 for what is unsaid: (n, 12)."""
+
+    def subject(one: scene.Subject | None) -> list[int]:
+        if one is None:
+            return [-1] * 4
+        words = ((one.digit, scene.DIGITS), (one.colour, tuple(scene.COLOURS)))
+        words += ((one.heading, tuple(scene.HEADINGS)), (one.hums, (False, True)))
+        return [-1 if word is None else among.index(word) for word, among in words]
+
+    def row(d: scene.Description) -> list[int]:
+        words = ((d.camera, scene.CAMERAS), (d.light, scene.LIGHTS), (d.style, scene.STYLES))
+        whole = [-1 if word is None else among.index(word) for word, among in words]
+        two = [*d.subjects, None][:2]
+        return [len(d.subjects), *whole, *subject(two[0]), *subject(two[1])]
+
+    return torch.tensor([row(one) for one in descriptions])
+
+
+def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+    """Each caption is to find its clip in the batch, and each clip its caption."""
+    tokens, video, fits = batch
+    return text.contrastive_loss(network(tokens, video).float(), fits)
+
+
+@torch.no_grad()
+def score(network: nn.Module, n: int, seed: int) -> dict:
+    """Of 64 different captions, which one fits an unseen clip best? Floor: another clip's choice."""
+    table, generator = {}, torch.Generator().manual_seed(seed)
+    for prefix, world in (("", scene.FULL), ("easy_", scene.EASY)):
+        right, floor = [], []
+        for _ in range(math.ceil(n / 64)):
+            drawn = {s.describe(): s for s in scene.draw_scenes(160, generator, world)}
+            scenes = list(drawn.values())[:64]
+            sentences = [captions.write(one.describe(), generator) for one in scenes]
+            choice = network(TOKENISER(sentences), render.video(scenes)).argmax(0)
+            own = torch.arange(64)
+            right.append(choice == own)
+            floor.append(choice.roll(1) == own)
+        table[prefix + "retrieval"] = entry(torch.cat(right)[:n], torch.cat(floor)[:n], 1.0)
+    return table
+
+
+RECIPE = Recipe(
+    what="a text encoder and a clip encoder that learned each other's language",
+    build=lambda at: text.Pair(len(TOKENISER.words)),
+    draw=batch,
+    loss=loss,
+    plans={
+        "laptop": train.Plan(steps=2000, batch=64, learning_rate=1e-3, precision="bf16"),
+        "gpu": train.Plan(steps=4000, batch=256, learning_rate=1e-3, precision="bf16"),
+    },
+    score=score,
+)
