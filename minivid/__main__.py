@@ -1,4 +1,4 @@
-"""The command line: python -m minivid train | score."""
+"""The command line: python -m minivid train | score | experiment."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import files, recipes
+from minivid import experiments, files, recipes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +43,10 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument("--seed", type=int, default=2)
     score.add_argument("--json", type=Path, help="also write the table here")
     score.set_defaults(run=_score)
+
+    experiment = commands.add_parser("experiment", help="run an experiment the notebooks show")
+    experiment.add_argument("name", help=", ".join(experiments.EXPERIMENTS))
+    experiment.set_defaults(run=_experiment)
     return top
 
 
@@ -71,6 +75,11 @@ def _score(options) -> None:
     if options.json:
         result = {"metrics": table, "n": options.n, "seed": options.seed, "weights": options.name}
         files.write(options.json, (json.dumps(result, indent=1) + "\n").encode())
+
+
+def _experiment(options) -> None:
+    found = experiments.run(options.name, lambda steps, total, what: tqdm(steps, what, total))
+    print(f"done: {len(found['results'])} seeds in {experiments.FOLDER / options.name}.json")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from minivid import diffusion, metrics, train
 from minivid.recipes.judging import referee
-from minivid.recipes.recipe import Recipe, chance, entry
+from minivid.recipes.recipe import Recipe, entry, measured
 from minivid.unet import UNet
 from minivid.world import render, scene
 
@@ -78,8 +78,8 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
         "digit": entry(
             digits == asked, digits == asked.roll(1), metrics.share(real == truth).value
         ),
-        "balance": chance(metrics.balance(digits, 10)),
-        "balance_unasked": chance(metrics.balance(unasked, 10)),
+        "balance": measured(metrics.balance(digits, 10)),
+        "balance_unasked": measured(metrics.balance(unasked, 10)),
     }
 
 

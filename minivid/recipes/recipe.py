@@ -31,11 +31,13 @@ def entry(right, floor=None, ceiling: float | None = None) -> dict:
     return {"floor": low, "ours": ours.value, "ceiling": ceiling, "interval": [ours.low, ours.high]}
 
 
-def chance(measured: metrics.Measured) -> dict:
-    """One row of a score that is a probability, with neither floor nor ceiling."""
+def measured(
+    ours: metrics.Measured, floor: float | None = None, ceiling: float | None = None
+) -> dict:
+    """One row of a score that is no share: what it measures, between what chance and the truth give."""
     return {
-        "floor": None,
-        "ours": measured.value,
-        "ceiling": None,
-        "interval": [measured.low, measured.high],
+        "floor": floor,
+        "ours": ours.value,
+        "ceiling": ceiling,
+        "interval": [ours.low, ours.high],
     }

@@ -1,0 +1,42 @@
+"""What experiments share: following a training, and keeping numbers and clips."""
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minivid import files, metrics
+
+FOLDER = Path(__file__).parents[2] / "data" / "experiments"
+
+# Shows that something advances: (what is run through, how many there are, what it is) -> the same.
+Follow = Callable[[Iterable, int, str], Iterable]
+
+
+def means(rows: dict[str, Tensor]) -> dict[str, list[float]]:
+    """Mean and bootstrap interval of each row: [value, low, high]."""
+    return {key: [round(x, 5) for x in metrics.bootstrap(values)] for key, values in rows.items()}
+
+
+def shares(rows: dict[str, Tensor]) -> dict[str, list[float]]:
+    """Share of trues and Wilson's interval of each row: [value, low, high]."""
+    return {key: [round(x, 5) for x in metrics.share(right)] for key, right in rows.items()}
+
+
+def keep(name: str, key: str, video: Tensor) -> None:
+    """Keep clips (b, 3, f, h, w) of an experiment under a key, in data/experiments/NAME.npz, as bytes."""
+    path = FOLDER / f"{name}.npz"
+    kept = dict(np.load(path)) if path.exists() else {}
+    kept[key] = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    content = io.BytesIO()
+    np.savez_compressed(content, **kept)
+    files.write(path, content.getvalue())
+
+
+def clips(name: str) -> dict[str, Tensor]:
+    """The clips an experiment kept: (b, 3, f, h, w) in [-1, 1] by key."""
+    with np.load(FOLDER / f"{name}.npz") as kept:
+        return {key: torch.from_numpy(kept[key]).float() / 127.5 - 1 for key in kept}
