@@ -51,6 +51,20 @@ class Attention(nn.Module):
         return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
 
 
+class Layer(nn.Module):
+    """A transformer layer: every token looks at every other, then thinks for itself; (b, n, d)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        x = x + self.attention(self.norm1(x), seen)
+        return x + self.narrow(silu(self.wide(self.norm2(x))))
+
+
 def zeroed(layer: nn.Module) -> nn.Module:
     """The layer with weights and bias at zero, so that what it adds to a residual begins as nothing."""
     for parameter in layer.parameters():

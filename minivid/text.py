@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, silu
 
-from minivid.layers import Attention, TimeEmbedding
+from minivid.layers import Layer, TimeEmbedding
 
 LENGTH = 40  # tokens of the longest sentence
 PADDING = 0  # the token after a sentence's end
@@ -75,20 +75,6 @@ class TextEncoder(nn.Module):
             x = layer(x, seen)
         x = self.norm(x) * said[..., None]
         return x, x.sum(1) / said.sum(1, keepdim=True).clamp(min=1)
-
-
-class Layer(nn.Module):
-    """A transformer layer: every word looks at every other, then thinks for itself."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
-        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
-        x = x + self.attention(self.norm1(x), seen)
-        return x + self.narrow(silu(self.wide(self.norm2(x))))
 
 
 class ClipEncoder(nn.Module):

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, silu
 
-from minivid.layers import Attention, TimeEmbedding, zeroed
+from minivid.layers import Attention, Layer, TimeEmbedding, zeroed
 
 
 class UNet(nn.Module):
@@ -97,74 +97,100 @@ class UNet(nn.Module):
 
 
 class VideoUNet(UNet):
-    """A denoiser of clips: the image U-Net on every frame, and after each block a look along time.
+    """A denoiser of clips: the image U-Net on every moment, and after each block a look along time.
 
-    Space, then time ("factorised", Ho et al. 2022, arXiv 2204.03458): a 3-D convolution would mix both
-    at once and cost three times as much. At the start the looks along time add nothing, so it begins
-    as an image U-Net that treats every frame alone. asked: width of the vector that says what to draw.
+    A moment is the first frame by itself, or four frames more, folded into channels as the stem folds
+    pixels: a clip of 17 frames is five moments. Space, then time ("factorised", Ho et al. 2022, arXiv
+    2204.03458): a 3-D convolution would mix both at once and cost more than twice as much. In the middle,
+    where the grid is coarse, `layers` transformer layers let every place of every moment look at every
+    other (Hoogeboom et al. 2023, arXiv 2301.11093). At the start all of this adds nothing, so it begins
+    as an image U-Net that treats every moment alone.
+    asked: width of the vector that says what to draw; moment: frames folded into one.
     """
 
-    def __init__(self, asked: int = 128, fold: int = 4, along_time: bool = True, **sizes):
-        super().__init__(classes=0, fold=fold, **sizes)
+    def __init__(
+        self,
+        channels: int = 3,
+        asked: int = 128,
+        fold: int = 4,
+        moment: int = 4,
+        layers: int = 4,
+        **sizes,
+    ):
+        super().__init__(channels * moment, classes=0, fold=fold, **sizes)
+        self.moment = moment
         self.label = nn.Linear(asked, self.time.width)
         self.frame = TimeEmbedding(self.time.width)
-        sides = ((self.down, False), (self.middle, True), (self.up, False))
+        blocks = [layer for layer in self.down if isinstance(layer, Block)]
+        middle = [layer for layer in self.middle if isinstance(layer, Block)]
+        after = [layer for layer in self.up if isinstance(layer, Block)]
         self.along = nn.ModuleList(
-            AlongTime(layer.width, far)
-            for layers, far in sides
-            for layer in layers
-            if along_time and isinstance(layer, Block)
+            AlongTime(layer.width, layers if layer is middle[0] else 0)
+            for layer in (*blocks, *middle, *after)
         )
 
     def forward(self, x_t: Tensor, t: Tensor, asked: Tensor) -> Tensor:
-        """x_t: (b, c, f, h, w), t: (b,), asked: (b, d) -> (b, c, f, h, w)."""
-        b, _, f, _, _ = x_t.shape
+        """x_t: (b, c, f, h, w), t: (b,), asked: (b, d) -> (b, c, f, h, w).
+
+        Raises ValueError where f is not 1 + moment · k.
+        """
+        k = self.moment
+        if x_t.shape[2] % k != 1 % k:
+            raise ValueError(
+                f"{x_t.shape[2]} frames: this network takes the first alone and then {k} at a time, "
+                f"so 1, {1 + k}, {1 + 2 * k}, … frames."
+            )
+        again = x_t[:, :, :1].expand(-1, -1, k - 1, -1, -1)  # the first frame fills a moment alone
+        moments = rearrange(torch.cat([again, x_t], 2), "b c (f k) h w -> b f (c k) h w", k=k)
+        b, f = moments.shape[:2]
         frame = self.frame(torch.arange(f, device=x_t.device) / 64)
         told = silu((self.time(t) + self.label(asked))[:, None] + frame)
         along = iter(self.along)
-
-        def then(x: Tensor) -> Tensor:
-            layer = next(along, None)
-            return x if layer is None else layer(x, f)
-
-        frames = rearrange(x_t, "b c f h w -> (b f) c h w")
-        return rearrange(
-            self.walk(frames, told.flatten(0, 1), then), "(b f) c h w -> b c f h w", b=b
-        )
+        seen = self.walk(moments.flatten(0, 1), told.flatten(0, 1), lambda x: next(along)(x, f))
+        return rearrange(seen, "(b f) (c k) h w -> b c (f k) h w", b=b, k=k)[:, :, k - 1 :]
 
 
 class AlongTime(nn.Module):
-    """Each place looks along time: at its neighbours by a convolution, and, where it is to look far,
-    at all frames by attention (on the coarsest grid, where that is cheap)."""
+    """Each place looks at itself one frame before and after; with `layers`, everything at everything."""
 
-    def __init__(self, width: int, far: bool):
+    def __init__(self, width: int, layers: int):
         super().__init__()
         self.norm = nn.GroupNorm(8, width)
         self.near = zeroed(nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0)))
-        self.far = Far(width) if far else None
+        self.far = Everywhere(width, layers) if layers else None
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x: (b f, c, h, w) -> the same."""
         x = rearrange(x, "(b f) c h w -> b c f h w", f=frames)
         x = x + self.near(silu(self.norm(x)))
         if self.far is not None:
-            h, w = x.shape[-2:]
-            tokens = self.far(rearrange(x, "b c f h w -> (b h w) f c"))
-            x = rearrange(tokens, "(b h w) f c -> b c f h w", h=h, w=w)
+            x = self.far(x)
         return rearrange(x, "b c f h w -> (b f) c h w")
 
 
-class Far(nn.Module):
-    """Attention over all frames, as a residual: (n, f, c) -> (n, f, c)."""
+class Everywhere(nn.Module):
+    """A transformer over all places of all frames: (b, c, f, h, w) -> the same."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, layers: int):
         super().__init__()
-        self.norm, self.when = nn.LayerNorm(width), TimeEmbedding(width)
-        self.attention = Attention(width, heads=max(1, width // 32))
+        self.places = nn.ModuleList(TimeEmbedding(width) for _ in range(3))  # frame, row, column
+        for place in self.places:
+            zeroed(place.outer)
+        self.layers = nn.ModuleList(Layer(width, max(1, width // 32)) for _ in range(layers))
+        for layer in self.layers:
+            zeroed(layer.narrow)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        when = self.when(torch.arange(tokens.shape[1], device=tokens.device) / 64)
-        return tokens + self.attention(self.norm(tokens) + when)
+    def forward(self, x: Tensor) -> Tensor:
+        f, h, w = x.shape[2:]
+        at = [
+            place(torch.arange(n, device=x.device) / 64)
+            for place, n in zip(self.places, (f, h, w), strict=True)
+        ]
+        where = at[0][:, None, None] + at[1][:, None] + at[2]
+        tokens = rearrange(x, "b c f h w -> b (f h w) c") + where.flatten(0, 2)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return rearrange(tokens, "b (f h w) c -> b c f h w", f=f, h=h)
 
 
 class Block(nn.Module):

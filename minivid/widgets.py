@@ -5,7 +5,7 @@ without it. Where widgets do not run (a code host, a printed page) a figure stan
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets
 import torch
@@ -86,6 +86,40 @@ def noise_slider(
 
     _react([level], redraw)
     return ipywidgets.VBox([level, error, picture])
+
+
+def step_slider(walk: Sequence[diffusion.Step], captions: Sequence[str]) -> ipywidgets.Widget:
+    """A panel with one knob, how far the denoising is: the noisy frames, and the clean ones seen in them.
+
+    walk: the steps of `diffusion.sample` on clips (b, 3, f, h, w); captions: one a clip.
+    """
+    knob = ipywidgets.IntSlider(1, 1, len(walk), description="step")
+    strip = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+    level = ipywidgets.Label()
+
+    def redraw(change=None):
+        step = walk[knob.value - 1]
+        rows = torch.cat([step.x_t, step.clean]).clamp(-1, 1)
+        words = [f"{what}: {word}" for what in ("x_t", "seen in it") for word in captions]
+        strip.value = show.film_strip(rows, words).png()
+        level.value = f"after {knob.value} of {len(walk)} steps, t = {step.t:.2f}"
+
+    _react([knob], redraw)
+    return ipywidgets.VBox([knob, level, strip])
+
+
+def choice_slider(
+    choices: Mapping[str, Tensor], captions: Sequence[str], name: str
+) -> ipywidgets.Widget:
+    """A panel that leafs through clips made beforehand: {a knob's value: clips (b, 3, f, h, w)}."""
+    knob = ipywidgets.SelectionSlider(options=list(choices), description=name)
+    strip = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+
+    def redraw(change=None):
+        strip.value = show.film_strip(choices[knob.value], captions).png()
+
+    _react([knob], redraw)
+    return ipywidgets.VBox([knob, strip])
 
 
 @torch.no_grad()

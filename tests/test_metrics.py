@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from minivid import metrics
+from minivid.world import scene
 
 
 def test_wilson_interval_against_published_values():
@@ -115,3 +116,71 @@ def test_frechet_distance_of_known_gaussians():
     assert halves[0] > halves[1] > halves[2] > 0
     with pytest.raises(ValueError, match="more samples than features"):
         metrics.frechet(x[:3], x)
+
+
+def test_the_jackknife_agrees_with_theory_on_a_mean_and_keeps_to_its_own_samples():
+    x = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = metrics.jackknife(lambda values: values.mean().item(), x)
+    half = 1.96 * x.std().item() / 20
+    assert found.value == pytest.approx(x.mean().item())
+    assert found.high - found.value == pytest.approx(half, rel=0.35)
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+    gap = metrics.jackknife(lambda a, b: (a.mean() - b.mean()).item(), x, x + 1)
+    assert gap == pytest.approx((-1, -1, -1))
+    with pytest.raises(ValueError, match="at least"):
+        metrics.jackknife(lambda values: 0.0, x[:5])
+
+
+def test_identity_counts_the_commonest_name_among_frames_that_can_be_read():
+    names = torch.tensor(
+        [[3, 3, 3, 3], [3, 3, 8, 8], [3, -1, -1, 5], [-1, -1, -1, -1], [7, -1, 7, 7]]
+    )
+    assert metrics.identity(names).tolist() == [1, 0.5, 0.5, 0, 1]
+
+
+def test_a_whole_frame_flickers_with_noise_in_proportion():
+    video = torch.zeros(2, 3, 9, 8, 8)
+    assert (metrics.flicker(video) == 0).all()
+    noise = torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
+    weak, strong = (metrics.flicker(level * noise).mean().item() for level in (0.1, 0.3))
+    assert strong == pytest.approx(3 * weak, rel=1e-4)
+
+
+WHEN = scene.frame_times(17)
+
+
+def _flights(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places and velocities of digits in scenes of the easy world, from the simulator."""
+    scenes = scene.draw_scenes(n, 3)
+    places = torch.stack([one.positions(WHEN)[0] for one in scenes])
+    return places, torch.tensor([one.bodies[0].velocity for one in scenes])
+
+
+def test_the_nearest_flight_of_a_lawful_one_is_itself_bounces_and_all():
+    places, velocity = _flights()
+    flight = metrics.nearest_flight(places, WHEN)
+    assert (flight.places - places).abs().max() < 4e-3
+    assert (flight.velocity - velocity).norm(dim=1).median() < 1e-3
+    bends = places.diff(dim=1).sign().diff(dim=1).ne(0).any(-1).sum()
+    assert bends >= 10 and flight.bounced.any(1).sum() >= 10
+    aside = metrics.nearest_flight(places + torch.tensor([0.02, -0.03]), WHEN)
+    assert (aside.velocity - flight.velocity).abs().max() < 1e-2  # ink's centre is not the box's
+
+
+def test_real_clips_are_lawful_to_the_judges_eye_and_no_others_are():
+    places, _ = _flights()
+    generator = torch.Generator().manual_seed(0)
+    shake = torch.randn(places.shape, generator=generator)
+    lawful, weak, strong = (
+        metrics.physics(places + level * shake, WHEN) for level in (0, 0.01, 0.03)
+    )
+    for real, some, more in zip(lawful, weak, strong, strict=True):
+        assert real.mean() < 0.1 * some.mean() and 2.5 < more.mean() / some.mean() < 3.5
+    shuffled = metrics.physics(places[:, torch.randperm(17, generator=generator)], WHEN)
+    assert shuffled[0].mean() > 0.1 and shuffled[1].mean() > 0.5
+    through = torch.stack([torch.linspace(-0.3, 0.9, 17), torch.zeros(17)], -1)[None]
+    slowing = torch.stack([0.3 - 0.6 * torch.exp(-1.5 * WHEN), torch.zeros(17)], -1)[None]
+    assert metrics.physics(slowing, WHEN)[0] > 0.01  # neither bounce nor even flight
+    assert metrics.physics(through, WHEN)[0] > 0.02  # out of the room, as if there were no wall
+    with pytest.raises(ValueError, match="at least 4"):
+        metrics.physics(places[:, :3], WHEN[:3])

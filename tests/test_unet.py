@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minivid import recipes
-from minivid.unet import Block, UNet, VideoUNet
+from minivid.unet import Block, Everywhere, UNet, VideoUNet
 
 
 def _net(**changes) -> UNet:
@@ -53,9 +53,14 @@ def test_sizes_that_do_not_halve_are_refused_with_the_unit():
 def test_parameter_counts_are_those_the_notebooks_quote():
     count = {
         name: sum(p.numel() for p in recipes.RECIPES[name].build("laptop").parameters())
-        for name in ("judge", "pixels")
+        for name in ("judge", "pixels", "words", "clips")
     }
-    assert count == {"judge": 214_860, "pixels": 4_000_460}
+    assert count == {
+        "judge": 214_860,
+        "pixels": 4_000_460,
+        "words": 1_434_337,
+        "clips": 4_352_256,
+    }
     assert sum(p.numel() for p in UNet(width=32).parameters()) == 1_015_148
 
 
@@ -82,24 +87,62 @@ def test_the_untrained_video_network_says_exactly_nothing():
     assert (VideoUNet(asked=8, width=16)(*_clips()) == 0).all()
 
 
-def test_before_it_learns_to_look_along_time_each_frame_is_alone():
-    network, (x_t, t, asked) = _video_net(), _clips()
-    changed = x_t.clone()
-    changed[:, :, 3] += 1
-    before = (network(changed, t, asked) - network(x_t, t, asked)).abs().amax((0, 1, 3, 4))
-    assert before[3] > 1e-3 and (before[[0, 1, 2, 4]] == 0).all()
+def _open(network: VideoUNet) -> None:
+    """As if the looks along time had been trained."""
     for layer in network.along:
         torch.nn.init.normal_(layer.near.weight, std=0.1)
         if layer.far is not None:
-            torch.nn.init.normal_(layer.far.attention.out.weight, std=0.1)
-    after = (network(changed, t, asked) - network(x_t, t, asked)).abs().amax((0, 1, 3, 4))
-    assert (after > 1e-4).all()
+            for far in layer.far.layers:
+                torch.nn.init.normal_(far.attention.out.weight, std=0.1)
 
 
-def test_the_video_network_hears_what_is_asked_and_takes_any_number_of_frames():
+def _notice(network: VideoUNet, x_t, t, asked, frame: int) -> torch.Tensor:
+    """How much each frame's prediction changes with one frame: (f,)."""
+    changed = x_t.clone()
+    changed[:, :, frame] += 1
+    return (network(changed, t, asked) - network(x_t, t, asked)).abs().amax((0, 1, 3, 4))
+
+
+def test_before_it_learns_to_look_along_time_each_moment_is_alone():
+    network, given = _video_net(), _clips()
+    before = _notice(network, *given, frame=3)
+    assert (before[1:] > 1e-3).all() and before[0] == 0
+    first = _notice(network, *given, frame=0)
+    assert first[0] > 1e-3 and (first[1:] == 0).all()
+    single = VideoUNet(asked=8, width=16, blocks=1, moment=1)
+    single.load_state_dict(
+        {k: v for k, v in network.state_dict().items() if "stem" not in k and "out." not in k},
+        strict=False,
+    )
+    torch.nn.init.normal_(single.out.weight, std=0.1)
+    lone = _notice(single, *given, frame=3)
+    assert lone[3] > 1e-3 and (lone[[0, 1, 2, 4]] == 0).all()
+    for each in (network, single):
+        _open(each)
+        assert (_notice(each, *given, frame=3) > 1e-4).all()
+
+
+def test_in_the_middle_every_place_of_every_moment_sees_every_other():
+    torch.manual_seed(0)
+    far = Everywhere(16, 2)
+    for layer in far.layers:
+        torch.nn.init.normal_(layer.attention.out.weight, std=0.3)
+    x = torch.randn(1, 16, 3, 4, 4)
+    changed = x.clone()
+    changed[:, :, 0, 0, 0] += 1
+    assert ((far(changed) - far(x)).abs().amax(1) > 0).all()
+    for place in far.places:
+        torch.nn.init.normal_(place.outer.weight, std=0.3)
+    for axis in (2, 3, 4):  # and it knows where it is, along each axis
+        assert not torch.allclose(far(x.flip(axis)).flip(axis), far(x), atol=1e-4)
+
+
+def test_the_video_network_hears_what_is_asked_and_takes_1_plus_4k_frames():
     network, (x_t, t, asked) = _video_net(), _clips()
     said = network(x_t, t, asked)
     assert not torch.allclose(said, network(x_t, t, asked.flip(0)), atol=1e-4)
     torch.testing.assert_close(said[:1], network(x_t[:1], t[:1], asked[:1]))
     short = network(x_t[:, :, :1], t, asked)  # one frame: a picture
     torch.testing.assert_close(short, said[:, :, :1])  # nothing has been learned along time yet
+    with pytest.raises(ValueError, match="4 frames.*1, 5, 9"):
+        network(x_t[:, :, :4], t, asked)

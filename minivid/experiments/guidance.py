@@ -12,7 +12,7 @@ from minivid.world import captions, render, scene
 WHAT = "one prompt, many clips, at several guidance scales: how many agree, and how they differ"
 SEEDS = (0, 1, 2)
 SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
-PROMPTS, EACH = 8, 8
+PROMPTS, EACH = 6, 8
 KEPT = 4
 
 

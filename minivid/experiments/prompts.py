@@ -59,7 +59,7 @@ WORDINGS = {
 }
 
 
-def run(seed: int, follow: Follow, n: int = 60) -> dict:
+def run(seed: int, follow: Follow, n: int = 48) -> dict:
     """{wording: {attribute: share}}, and as in training for combinations held out under "held out"."""
     network, viewer, table = recipes.load("clips"), referee(), {}
     generator = torch.Generator().manual_seed(seed)

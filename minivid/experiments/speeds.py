@@ -54,7 +54,7 @@ def given(field: diffusion.Field, clean: Tensor, noise: Tensor) -> diffusion.Fie
     return velocity
 
 
-def complete(network, scenes: list[scene.Scene], seed: int, steps: int = 12) -> Tensor:
+def complete(network, scenes: list[scene.Scene], seed: int, steps: int = 8) -> Tensor:
     """Clips that begin as the scenes do and go on as the network sees fit: (b, 3, 17, 32, 32)."""
     real = render.video(scenes)
     noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(seed))
@@ -71,7 +71,7 @@ def speed_after(video: Tensor, viewer) -> Tensor:
     return metrics.nearest_flight(places[:, GIVEN:], seconds[GIVEN:]).velocity.norm(dim=-1)
 
 
-def run(seed: int, follow: Follow, n: int = 48) -> dict:
+def run(seed: int, follow: Follow, n: int = 32) -> dict:
     """{speed: {"ours", "real", "error", "floor"}}: the speed after the given frames, and its error."""
     network, viewer, table = recipes.load("clips"), referee(), {}
     for speed in follow(SPEEDS, len(SPEEDS), f"speeds, seed {seed}"):

@@ -1,0 +1,218 @@
+"""Experiments keep what they found, seed by seed; their parts do what they say."""
+
+import json
+
+import pytest
+import torch
+from einops import rearrange
+
+from minivid import diffusion, experiments, recipes
+from minivid.experiments import bias, encoders, frames, keeping, prompts, speeds
+from minivid.recipes import clips, held_out, words
+from minivid.world import captions, render, scene
+
+
+def _quiet(steps, total, what):
+    return steps
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for module in (experiments, keeping):
+        monkeypatch.setattr(module, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_a_seed_that_is_done_is_not_done_again(folder, monkeypatch):
+    done, stopped = [], []
+
+    class Tiny:
+        WHAT, SEEDS = "nothing", (0, 1)
+
+        @staticmethod
+        def run(seed, follow):
+            if seed == 1 and not stopped:
+                stopped.append(seed)
+                raise KeyboardInterrupt
+            done.append(seed)
+            return {"seed": seed}
+
+    monkeypatch.setitem(experiments.EXPERIMENTS, "tiny", Tiny)
+    with pytest.raises(ValueError, match="experiment tiny makes it"):
+        experiments.load("tiny")
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run("tiny", _quiet)
+    found = experiments.run("tiny", _quiet)
+    assert done == [0, 1] and found["results"] == {"0": {"seed": 0}, "1": {"seed": 1}}
+    assert experiments.load("tiny") == found and set(found["seconds"]) == {"0", "1"}
+    with pytest.raises(ValueError, match="There are: frames"):
+        experiments.load("frame")
+
+
+def test_kept_clips_come_back_to_half_a_grey_level(folder):
+    video = render.video(scene.draw_scenes(2, 0), 5)
+    keeping.keep("some", "a", video)
+    keeping.keep("some", "b", -video)
+    kept = keeping.clips("some")
+    assert set(kept) == {"a", "b"}
+    assert (kept["a"] - video).abs().max() <= 0.5 / 127.5 + 1e-6
+
+
+def test_every_experiment_is_committed_with_all_its_seeds():
+    for name, module in experiments.EXPERIMENTS.items():
+        found = experiments.load(name)
+        assert set(found["results"]) == {str(seed) for seed in module.SEEDS}
+        assert found["what"] == module.WHAT and found["made_by"].endswith(name)
+        numbers = json.dumps(found["results"])
+        assert "NaN" not in numbers and "Infinity" not in numbers
+
+
+# Held out ----------------------------------------------------------------------------------------
+
+
+def test_one_combination_in_ten_is_held_out_and_every_word_about_equally_often():
+    assert len(held_out.SEEN) == 216 and len(held_out.UNSEEN) == 24
+    for key, every in (
+        ("digit", scene.DIGITS),
+        ("colour", scene.COLOURS),
+        ("heading", scene.HEADINGS),
+    ):
+        counts = [sum(getattr(one, key) == word for one in held_out.UNSEEN) for word in every]
+        assert min(counts) >= 2 and max(counts) - min(counts) <= 1
+
+
+def test_the_video_models_batches_never_show_what_is_held_out():
+    plan = recipes.recipe("clips").plans["laptop"]
+    unseen = {(one.digit, one.colour, one.heading) for one in held_out.UNSEEN}
+    shown = set()
+    for seed in range(12):
+        scenes = held_out.draw_scenes(plan.batch, seed)
+        shown |= {
+            (one.bodies[0].digit, one.bodies[0].colour, one.bodies[0].heading) for one in scenes
+        }
+    assert len(shown) > 150 and not shown & unseen
+    video, asked = clips.batch(plan, torch.Generator().manual_seed(5))
+    again = render.video(held_out.draw_scenes(plan.batch, torch.Generator().manual_seed(5)))
+    assert torch.equal(video, again) and asked.shape == (plan.batch, 128)
+
+
+# Frames ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", frames.SHARED)
+def test_shared_noise_is_standard_normal_in_every_frame_and_shared_as_much_as_said(share):
+    noise = frames.noise(200, 0, share)
+    assert noise.std((0, 1, 3, 4)).sub(1).abs().max() < 0.01
+    alike = (noise[:, :, 0] * noise[:, :, 5]).mean().item()
+    assert alike == pytest.approx(share, abs=0.01)
+
+
+def test_one_by_one_means_that_no_frame_knows_another():
+    torch.manual_seed(0)
+    network = frames.build().eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    start = frames.noise(2, 1)
+    changed = start.clone()
+    changed[:, :, 4] = 0
+    for together in (False, True):
+        before, after = (frames.draw(network, x, together, steps=2) for x in (start, changed))
+        others = [k for k in range(frames.FRAMES) if k != 4]
+        assert torch.equal(before[:, :, others], after[:, :, others]) == (not together)
+    assert torch.equal(
+        frames.batch(frames.PLAN, torch.Generator().manual_seed(3), False)[0],
+        rearrange(
+            frames.batch(frames.PLAN, torch.Generator().manual_seed(3), True)[0][:, :, ::4],
+            "b c f h w -> (b f) c 1 h w",
+        ),
+    )
+
+
+def test_real_clips_pass_and_shuffled_or_standing_ones_do_not():
+    viewer = recipes.load("judge")
+    real = render.video(scene.draw_scenes(20, 1), frames.FRAMES)
+    order = torch.randperm(frames.FRAMES, generator=torch.Generator().manual_seed(0))
+    found = frames.measure(real, viewer)
+    assert found["passes"].mean() == 1 and found["identity"].min() == 1
+    shuffled = frames.measure(real[:, :, order], viewer)
+    assert shuffled["passes"].mean() < 0.1 and shuffled["one_digit"].mean() == 1
+    still = frames.measure(real[:, :, :1].expand_as(real), viewer)
+    assert still["passes"].mean() == 0 and still["flicker"].max() == 0
+    mixed = real[torch.arange(20).roll(1)].clone()
+    mixed[:, :, ::2] = real[:, :, ::2]
+    assert frames.measure(mixed, viewer)["one_digit"].mean() < 0.4
+
+
+# Speeds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("speed", speeds.SPEEDS)
+def test_the_judge_can_tell_every_speed_and_no_wall_is_hit_while_frames_are_given(speed):
+    scenes = speeds.draw_scenes(12, 2, speed)
+    assert all(one.hits(speeds.GIVEN / scene.FRAMES_PER_SECOND) == [] for one in scenes)
+    seen = speeds.speed_after(render.video(scenes), recipes.load("judge"))
+    assert (seen - speed).abs().max() < 0.03
+
+
+def test_given_frames_come_out_as_they_were_whatever_the_field():
+    clean, noise = torch.rand(2, 3, 4, 8, 8), torch.randn(2, 3, 17, 8, 8)
+    field = speeds.given(lambda x_t, t: torch.sin(x_t * 3), clean, noise[:, :, :4])
+    for move in (diffusion.euler, diffusion.heun):
+        *_, last = diffusion.sample(field, noise, diffusion.schedule(5), clips.PATH, move)
+        assert torch.allclose(last.x_t[:, :, :4], clean, atol=1e-5)
+        assert not torch.allclose(last.x_t[:, :, 4:8], clean, atol=0.1)
+
+
+# Prompts -----------------------------------------------------------------------------------------
+
+
+def test_wordings_say_the_same_in_known_words_and_those_called_unseen_are_never_written():
+    import random
+
+    generator = torch.Generator().manual_seed(0)
+    written = {captions.write(one.describe(), generator) for one in scene.draw_scenes(3000, 0)}
+    first = {sentence.split(",")[0] for sentence in written}
+    for name, write in prompts.WORDINGS.items():
+        for wish in held_out.SEEN[::9]:
+            sentence = write(wish, random.Random(1))
+            words.TOKENISER([sentence])
+            if name == "as in training" or "other words" in name:
+                assert captions.parse(sentence).subjects[0] == wish
+        if "never" in name:
+            assert not {write(wish, random.Random(1)) for wish in held_out.SEEN} & (written | first)
+
+
+# Encoders and bias -------------------------------------------------------------------------------
+
+
+def test_a_bag_of_words_cannot_tell_whose_colour_is_whose_and_the_others_can():
+    torch.manual_seed(0)
+    tokens = words.TOKENISER(["a red 3 and a blue 7", "a blue 3 and a red 7"])
+    for name, build in encoders.ENCODERS.items():
+        straight, swapped = build()(tokens)
+        told_apart = not torch.allclose(straight, swapped, atol=1e-6)
+        assert told_apart == (name in ("contrastive, frozen", "learned along"))
+    bag = encoders.BagOfWords()
+    assert torch.allclose(bag(tokens), bag(torch.nn.functional.pad(tokens, (0, 3))), atol=1e-6)
+
+
+def test_words_and_binding_are_told_apart():
+    asked = [captions.parse("a red 3 and a blue 7")] * 3
+    seen = [
+        captions.parse(sentence)
+        for sentence in ("a blue 7 and a red 3", "a blue 3 and a red 7", "a red 3 and a blue 8")
+    ]
+    found = encoders.binding(asked, seen)
+    assert found["words"].tolist() == [True, True, False]
+    assert found["bound"].tolist() == [True, False, False]
+
+
+def test_the_biased_set_is_biased_as_much_as_it_says_and_only_there():
+    for biased, expected in ((True, bias.RED), (False, 1 / 6)):
+        scenes = bias.draw_scenes(6000, torch.Generator().manual_seed(0), biased)
+        red = {
+            digit: [one.bodies[0].colour == "red" for one in scenes if one.bodies[0].digit == digit]
+            for digit in (3, 5)
+        }
+        assert sum(red[3]) / len(red[3]) == pytest.approx(expected, abs=0.05)
+        assert sum(red[5]) / len(red[5]) == pytest.approx(1 / 6, abs=0.05)
