@@ -8,6 +8,7 @@ are an exponential moving average (EMA), short at first and longer as training g
 import contextlib
 import copy
 import io
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,11 +47,15 @@ class Plan:
 
 
 class Progress(NamedTuple):
-    """What one step did: how many are done, its loss, and the averaged network so far."""
+    """What one step did: how many are done, its loss, the averaged network, and the seconds so far.
+
+    The seconds are those of training, over all the runs that led here.
+    """
 
     step: int
     loss: float
     network: nn.Module
+    seconds: float
 
 
 Draw = Callable[[torch.Generator], tuple[Tensor, ...]]
@@ -70,17 +75,19 @@ def train(
     draw(generator) gives a batch of CPU tensors; loss(network, batch, generator) a scalar. With a
     `checkpoint` path the state is saved there each `every` steps and at the end, and a file that is
     already there is resumed from: the losses that follow are, to the bit, those of a run that was
-    never interrupted. Raises ValueError for a torn checkpoint or one of another plan, and
-    FloatingPointError, naming the seed of the batch, where the loss is no longer finite.
+    never interrupted. A longer plan may go on from there as long as the rate has not begun to fall.
+    Raises ValueError for a torn checkpoint or one of another plan, and FloatingPointError, naming the
+    seed of the batch, where the loss is no longer finite.
     """
     where = next(network.parameters()).device
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(
         network.parameters(), plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay
     )
-    done = 0
+    done, began = 0, time.monotonic()
     if checkpoint is not None and checkpoint.exists():
-        done = _resume(checkpoint, plan, network, average, optimizer)
+        done, seconds = _resume(checkpoint, plan, network, average, optimizer)
+        began -= seconds
     network.train()
     for step in range(done, plan.steps):
         generator = torch.Generator().manual_seed(seed := step_seed(plan.seed, step))
@@ -100,8 +107,9 @@ def train(
         optimizer.step()
         _follow(average, network, min(plan.ema, (1 + step) / (10 + step)))
         if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == plan.steps):
-            _save(checkpoint, plan, step + 1, network, average, optimizer)
-        yield Progress(step + 1, value.item(), average)
+            seconds = time.monotonic() - began
+            _save(checkpoint, plan, step + 1, seconds, network, average, optimizer)
+        yield Progress(step + 1, value.item(), average, time.monotonic() - began)
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -133,11 +141,12 @@ def _autocast(plan: Plan, where: torch.device):
     return torch.autocast(where.type, torch.bfloat16)
 
 
-def _save(path: Path, plan: Plan, step: int, network, average, optimizer) -> None:
+def _save(path: Path, plan: Plan, step: int, seconds: float, network, average, optimizer) -> None:
     content = io.BytesIO()
     state = {
         "plan": asdict(plan),
         "step": step,
+        "seconds": seconds,
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -146,14 +155,14 @@ def _save(path: Path, plan: Plan, step: int, network, average, optimizer) -> Non
     files.write(path, content.getvalue())
 
 
-def _resume(path: Path, plan: Plan, network, average, optimizer) -> int:
+def _resume(path: Path, plan: Plan, network, average, optimizer) -> tuple[int, float]:
     advice = f"Delete {path} to begin anew."
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        step, before = state["step"], state["plan"]
+        step, seconds, before = state["step"], state["seconds"], state["plan"]
     except Exception as error:
         raise ValueError(f"{path} is torn or no checkpoint of ours ({error}). {advice}") from error
-    if before != asdict(plan):
+    if before != asdict(plan) and not _same_so_far(before, plan, step):
         changed = {k: (before.get(k), v) for k, v in asdict(plan).items() if before.get(k) != v}
         raise ValueError(f"{path} was made by another plan, (then, now): {changed}. {advice}")
     try:
@@ -162,4 +171,12 @@ def _resume(path: Path, plan: Plan, network, average, optimizer) -> int:
         raise ValueError(f"{path} holds another network: {error}. {advice}") from error
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
-    return step
+    return step, seconds
+
+
+def _same_so_far(before: dict, plan: Plan, steps: int) -> bool:
+    """Whether a plan of another length would have taken the same steps up to here."""
+    if before.keys() != asdict(plan).keys() or before | {"steps": plan.steps} != asdict(plan):
+        return False
+    earlier = Plan(**before)
+    return steps < plan.steps and all(earlier.rate(s) == plan.rate(s) for s in range(steps))

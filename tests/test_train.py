@@ -48,6 +48,26 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path):
         assert (kept == again).all()
 
 
+def test_a_longer_plan_goes_on_while_the_rate_holds_and_not_after(tmp_path):
+    whole, _ = _run(_small(), _plan(18))
+    _run(
+        _small(), _plan(12), tmp_path / "c.pt", stop=7
+    )  # saved at step 6; the rate falls from step 8
+    on, _ = _run(_small(), _plan(18), tmp_path / "c.pt")
+    assert on == whole[6:]
+    _run(_small(), _plan(12), tmp_path / "d.pt", stop=11)  # saved at step 9
+    with pytest.raises(ValueError, match="another plan.*'steps': \\(12, 18\\)"):
+        _run(_small(), _plan(18), tmp_path / "d.pt")
+    with pytest.raises(ValueError, match="another plan"):
+        _run(_small(), _plan(5), tmp_path / "c.pt")  # shorter than what is done
+
+
+def test_the_seconds_of_all_runs_add_up(tmp_path):
+    _, before = _run(_small(), _plan(12), tmp_path / "c.pt", stop=6)
+    _, first = _run(_small(), _plan(12), tmp_path / "c.pt", stop=7)
+    assert first.seconds > before.seconds > 0
+
+
 def test_one_batch_can_be_learned_by_heart():
     """The assembled U-Net, told the noise exactly once: its loss on one noised batch falls away."""
     network, plan = _small(), _plan(150)
@@ -109,8 +129,8 @@ def test_checkpoints_that_do_not_fit_say_so_and_are_left_alone(tmp_path):
     path = tmp_path / "c.pt"
     _run(_small(), _plan(3), path)
     whole = path.read_bytes()
-    with pytest.raises(ValueError, match="another plan.*steps"):
-        _run(_small(), _plan(4), path)
+    with pytest.raises(ValueError, match="another plan.*weight_decay"):
+        _run(_small(), _plan(3, weight_decay=0.1), path)
     torch.manual_seed(0)
     with pytest.raises(ValueError, match="another network"):
         _run(UNet(width=24, blocks=1), _plan(3), path)

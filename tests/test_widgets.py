@@ -68,6 +68,29 @@ def test_the_noise_slider_shows_an_error_that_grows_with_the_noise():
                and isinstance(getattr(w, "value", None), str))  # fmt: skip
 
 
+def test_the_step_slider_walks_through_a_denoising():
+    clean = render.video(scene.draw_scenes(2, 1), 5)
+    walk = [diffusion.Step(1 - k / 3, (1 - k / 3) * -clean, clean * k / 3) for k in range(1, 4)]
+    panel = widgets.step_slider(walk, ["one", "two"])
+    picture = next(w for w in _all(panel) if type(w).__name__ == "Image")
+    level = next(w for w in _all(panel) if type(w).__name__ == "Label")
+    before = picture.value
+    assert level.value == "after 1 of 3 steps, t = 0.67"
+    _named(panel, "step").value = 3
+    assert picture.value != before and level.value == "after 3 of 3 steps, t = 0.00"
+
+
+def test_the_choice_slider_leafs_through_clips_made_beforehand():
+    clips = {str(k): render.video(scene.draw_scenes(1, k), 5) for k in range(3)}
+    panel = widgets.choice_slider(clips, ["a clip"], "scale")
+    picture = next(w for w in _all(panel) if type(w).__name__ == "Image")
+    seen = []
+    for key in clips:
+        _named(panel, "scale").value = key
+        seen.append(picture.value)
+    assert len(set(seen)) == 3
+
+
 @pytest.mark.parametrize(
     "answer, said",
     [

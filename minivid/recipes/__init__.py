@@ -7,7 +7,6 @@ CPU cores; "gpu": one GPU) and a score on scenes drawn fresh. `python -m minivid
 
 import os
 import platform
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +56,6 @@ def run(name: str, at: str, runs: Path) -> Iterator[train.Progress]:
     plan = made.plans[at]
     torch.manual_seed(plan.seed)
     network = made.build(at).to(train.device())
-    began = time.time()
     clock = Path(runs) / f"{name}-{at}.pt"
     progress = None
     for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, clock):
@@ -72,7 +70,7 @@ def run(name: str, at: str, runs: Path) -> Iterator[train.Progress]:
         "made_by": f"python -m minivid train {name} --scale {at}",
         "plan": asdict(plan),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "seconds": round(time.time() - began),
+        "seconds": round(progress.seconds),
         "machine": machine(),
         "last_loss": progress.loss,
     }
