@@ -99,8 +99,8 @@ class UNet(nn.Module):
 class VideoUNet(UNet):
     """A denoiser of clips: the image U-Net on every moment, and after each block a look along time.
 
-    A moment is the first frame by itself, or four frames more, folded into channels as the stem folds
-    pixels: a clip of 17 frames is five moments. Space, then time ("factorised", Ho et al. 2022, arXiv
+    A moment is the first frame by itself, or two frames more, folded into channels as the stem folds
+    pixels: a clip of 17 frames is nine moments. Space, then time ("factorised", Ho et al. 2022, arXiv
     2204.03458): a 3-D convolution would mix both at once and cost more than twice as much. In the middle,
     where the grid is coarse, `layers` transformer layers let every place of every moment look at every
     other (Hoogeboom et al. 2023, arXiv 2301.11093). At the start all of this adds nothing, so it begins
@@ -113,7 +113,7 @@ class VideoUNet(UNet):
         channels: int = 3,
         asked: int = 128,
         fold: int = 4,
-        moment: int = 4,
+        moment: int = 2,
         layers: int = 4,
         **sizes,
     ):
@@ -130,7 +130,7 @@ class VideoUNet(UNet):
         )
 
     def forward(self, x_t: Tensor, t: Tensor, asked: Tensor) -> Tensor:
-        """x_t: (b, c, f, h, w), t: (b,), asked: (b, d) -> (b, c, f, h, w).
+        """x_t: (b, c, f, h, w), t: (b,) or one for each moment, asked: (b, d) -> (b, c, f, h, w).
 
         Raises ValueError where f is not 1 + moment · k.
         """
@@ -144,7 +144,8 @@ class VideoUNet(UNet):
         moments = rearrange(torch.cat([again, x_t], 2), "b c (f k) h w -> b f (c k) h w", k=k)
         b, f = moments.shape[:2]
         frame = self.frame(torch.arange(f, device=x_t.device) / 64)
-        told = silu((self.time(t) + self.label(asked))[:, None] + frame)
+        level = self.time(t if t.ndim == 2 else t[:, None].expand(b, f))
+        told = silu(level + self.label(asked)[:, None] + frame)
         along = iter(self.along)
         seen = self.walk(moments.flatten(0, 1), told.flatten(0, 1), lambda x: next(along)(x, f))
         return rearrange(seen, "(b f) (c k) h w -> b c (f k) h w", b=b, k=k)[:, :, k - 1 :]

@@ -26,7 +26,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 from playwright.sync_api import Browser, Locator, Page  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = ["01_toy_world.ipynb", "02_pixel_diffusion.ipynb"]
+NOTEBOOKS = [
+    "01_toy_world.ipynb",
+    "02_pixel_diffusion.ipynb",
+]
 RUN_SECONDS = 360  # for all cells of one notebook
 SLIDER_SECONDS = 60  # for one answer to a slider
 

@@ -58,9 +58,10 @@ def test_kept_clips_come_back_to_half_a_grey_level(folder):
     assert (kept["a"] - video).abs().max() <= 0.5 / 127.5 + 1e-6
 
 
-def test_every_experiment_is_committed_with_all_its_seeds():
-    for name, module in experiments.EXPERIMENTS.items():
-        found = experiments.load(name)
+def test_what_is_committed_of_experiments_has_all_its_seeds():
+    for path in keeping.FOLDER.glob("*.json"):
+        name = path.stem
+        found, module = experiments.load(name), experiments.experiment(name)
         assert set(found["results"]) == {str(seed) for seed in module.SEEDS}
         assert found["what"] == module.WHAT and found["made_by"].endswith(name)
         numbers = json.dumps(found["results"])
@@ -82,7 +83,7 @@ def test_one_combination_in_ten_is_held_out_and_every_word_about_equally_often()
 
 
 def test_the_video_models_batches_never_show_what_is_held_out():
-    plan = recipes.recipe("clips").plans["laptop"]
+    plan = clips.RECIPE.plans["laptop"]
     unseen = {(one.digit, one.colour, one.heading) for one in held_out.UNSEEN}
     shown = set()
     for seed in range(12):
@@ -122,7 +123,7 @@ def test_one_by_one_means_that_no_frame_knows_another():
     assert torch.equal(
         frames.batch(frames.PLAN, torch.Generator().manual_seed(3), False)[0],
         rearrange(
-            frames.batch(frames.PLAN, torch.Generator().manual_seed(3), True)[0][:, :, ::4],
+            frames.batch(frames.PLAN, torch.Generator().manual_seed(3), True)[0][:, :, ::2],
             "b c f h w -> (b f) c 1 h w",
         ),
     )
@@ -156,11 +157,43 @@ def test_the_judge_can_tell_every_speed_and_no_wall_is_hit_while_frames_are_give
 
 def test_given_frames_come_out_as_they_were_whatever_the_field():
     clean, noise = torch.rand(2, 3, 4, 8, 8), torch.randn(2, 3, 17, 8, 8)
-    field = speeds.given(lambda x_t, t: torch.sin(x_t * 3), clean, noise[:, :, :4])
+    field = speeds.replaced(lambda x_t, t: torch.sin(x_t * 3), clean, noise[:, :, :4])
     for move in (diffusion.euler, diffusion.heun):
         *_, last = diffusion.sample(field, noise, diffusion.schedule(5), clips.PATH, move)
         assert torch.allclose(last.x_t[:, :, :4], clean, atol=1e-5)
         assert not torch.allclose(last.x_t[:, :, 4:8], clean, atol=0.1)
+
+
+def test_frames_told_to_be_clean_stay_as_they_are_and_are_seen_without_noise():
+    clean, noise = torch.rand(2, 3, 5, 8, 8), torch.randn(2, 3, 17, 8, 8)
+    told = []
+
+    def network(x_t, levels, asked):
+        told.append((x_t[:, :, :5].clone(), levels))
+        return torch.sin(x_t * 3)
+
+    start = torch.cat([clean, noise[:, :, 5:]], 2)
+    field = speeds.continued(network, torch.zeros(2, 8))
+    *_, last = diffusion.sample(field, start, diffusion.schedule(4), clips.PATH, diffusion.heun)
+    assert torch.equal(last.x_t[:, :, :5], clean)
+    assert not torch.allclose(last.x_t[:, :, 5:], start[:, :, 5:], atol=0.1)
+    assert all(torch.equal(seen, clean) for seen, _ in told)
+    assert all((levels[:, :3] == 0).all() and (levels[:, 3:] > 0).all() for _, levels in told)
+    assert told[0][1].shape == (2, 9)
+
+
+def test_the_loss_of_continuing_is_that_of_the_frames_not_given():
+    clean, asked = torch.rand(2, 3, 17, 8, 8), torch.zeros(2, 8)
+
+    def network(x_t, levels, asked):
+        assert torch.equal(x_t[:, :, :5], clean[:, :, :5]) and (levels[:, :3] == 0).all()
+        answer = clean.clone()
+        answer[:, :, :5] += 9  # costs nothing
+        answer[:, :, 5:] += 0.5
+        return answer
+
+    found = speeds.loss(network, (clean, asked), torch.Generator().manual_seed(0))
+    assert found.item() == pytest.approx(0.25)
 
 
 # Prompts -----------------------------------------------------------------------------------------
