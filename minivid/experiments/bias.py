@@ -14,7 +14,7 @@ from minivid.world import captions, render, scene
 WHAT = "a training set in which nine 3s in ten are red, and a fair one"
 SEEDS = (0, 1, 2)
 RED = 0.9  # share of the biased set's 3s that are red
-PLAN = train.Plan(steps=600, batch=64, learning_rate=2e-3, precision="bf16")
+PLAN = train.Plan(steps=500, batch=64, learning_rate=2e-3, precision="bf16")
 SCALES = (1.0, 2.0, 4.0)
 PROMPTS = ("a 3", "a 5", "a blue 3", "a blue 5")
 

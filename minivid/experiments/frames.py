@@ -24,7 +24,7 @@ FRAMES = 9
 PATH = diffusion.RectifiedFlow()
 KEPT = 6  # clips of each way that are kept to be looked at
 SHARED = (0.0, 0.5, 0.9, 1.0)  # share of the noise's variance that all frames have in common
-PLAN = train.Plan(steps=2000, batch=32, learning_rate=2e-3, precision="bf16")
+PLAN = train.Plan(steps=1200, batch=32, learning_rate=2e-3, precision="bf16")
 
 
 def build() -> nn.Module:

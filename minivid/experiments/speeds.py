@@ -22,7 +22,7 @@ SEEDS = (0, 1, 2)
 SPEEDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SEEN = (0.3, 0.6)  # the speeds of training lie between these
 GIVEN, MOMENTS = 5, 3  # frames that are handed over, and the network's moments they fill
-PLAN = train.Plan(steps=800, batch=32, learning_rate=1e-3, decay=0.6, precision="bf16")
+PLAN = train.Plan(steps=500, batch=32, learning_rate=1e-3, decay=0.6, precision="bf16")
 
 
 def draw_scenes(n: int, seed: int, speed: float) -> list[scene.Scene]:
