@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 
 from minivid import diffusion, experiments, recipes
-from minivid.experiments import bias, encoders, frames, keeping, prompts, speeds
+from minivid.experiments import bias, encoders, frames, guidance, keeping, prompts, speeds
 from minivid.recipes import clips, held_out, words
 from minivid.world import captions, render, scene
 
@@ -215,6 +215,23 @@ def test_wordings_say_the_same_in_known_words_and_those_called_unseen_are_never_
             assert not {write(wish, random.Random(1)) for wish in held_out.SEEN} & (written | first)
 
 
+# Guidance ----------------------------------------------------------------------------------------
+
+
+def test_variety_is_the_spread_of_first_places_and_garish_counts_the_ends_of_the_range():
+    viewer = recipes.load("judge")
+    one = scene.draw_scenes(1, 3)[0]
+    same = render.video([one] * guidance.EACH, 5)
+    asked = [one.describe()] * guidance.EACH
+    scenes = scene.draw_scenes(guidance.EACH, 4, descriptions=asked)
+    found = guidance.variety(torch.cat([same, render.video(scenes, 5)]), viewer)
+    starts = torch.stack([s.positions(scene.frame_times(5))[0, 0] for s in scenes])
+    assert found[0] < 1e-5 and found[1] == pytest.approx(starts.std(0).mean().item(), rel=0.05)
+    video = torch.zeros(2, 3, 5, 8, 8)
+    video[0, 0], video[1] = 1.0, 0.9
+    assert guidance.garish(video).tolist() == pytest.approx([1 / 3, 0])
+
+
 # Encoders and bias -------------------------------------------------------------------------------
 
 
@@ -225,19 +242,26 @@ def test_a_bag_of_words_cannot_tell_whose_colour_is_whose_and_the_others_can():
         straight, swapped = build()(tokens)
         told_apart = not torch.allclose(straight, swapped, atol=1e-6)
         assert told_apart == (name in ("contrastive, frozen", "learned along"))
+    silence = words.TOKENISER(["", ""])
+    assert all((build()(silence) == 0).all() for build in encoders.ENCODERS.values())
     bag = encoders.BagOfWords()
     assert torch.allclose(bag(tokens), bag(torch.nn.functional.pad(tokens, (0, 3))), atol=1e-6)
 
 
 def test_words_and_binding_are_told_apart():
-    asked = [captions.parse("a red 3 and a blue 7")] * 3
+    asked = [captions.parse("a red 3 and a blue 7")] * 4
     seen = [
         captions.parse(sentence)
-        for sentence in ("a blue 7 and a red 3", "a blue 3 and a red 7", "a red 3 and a blue 8")
+        for sentence in (
+            "a blue 7 and a red 3",
+            "a blue 3 and a red 7",
+            "a red 3 and a blue 8",
+            "a red 3 and a green 7",
+        )
     ]
     found = encoders.binding(asked, seen)
-    assert found["words"].tolist() == [True, True, False]
-    assert found["bound"].tolist() == [True, False, False]
+    assert found["words"].tolist() == [True, True, False, False]
+    assert found["bound"].tolist() == [True, False, False, False]
 
 
 def test_the_biased_set_is_biased_as_much_as_it_says_and_only_there():

@@ -184,3 +184,14 @@ def test_real_clips_are_lawful_to_the_judges_eye_and_no_others_are():
     assert metrics.physics(through, WHEN)[0] > 0.02  # out of the room, as if there were no wall
     with pytest.raises(ValueError, match="at least 4"):
         metrics.physics(places[:, :3], WHEN[:3])
+
+
+def test_velocity_is_not_compared_where_a_wall_is_hit(monkeypatch):
+    bounced = torch.zeros(1, 16, dtype=torch.bool)
+    bounced[:, 7] = True
+    lawful = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced)
+    monkeypatch.setattr(metrics, "nearest_flight", lambda places, seconds: lawful)
+    for step, expected in ((7, 0.0), (6, 8 * 0.5 / 15)):
+        places = torch.zeros(1, 17, 2)
+        places[:, step + 1 :, 0] = 0.5  # one jump of half a room in an eighth of a second
+        assert metrics.physics(places, WHEN)[1].item() == pytest.approx(expected)

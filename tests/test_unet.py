@@ -125,7 +125,8 @@ def test_before_it_learns_to_look_along_time_each_moment_is_alone():
 
 def test_in_the_middle_every_place_of_every_moment_sees_every_other():
     torch.manual_seed(0)
-    far = Everywhere(16, 2)
+    far, anything = Everywhere(16, 2), torch.randn(1, 16, 3, 4, 4)
+    assert torch.equal(far(anything), anything)  # at first it adds nothing
     for layer in far.layers:
         torch.nn.init.normal_(layer.attention.out.weight, std=0.3)
     x = torch.randn(1, 16, 3, 4, 4)

@@ -79,8 +79,7 @@ class Told(nn.Module):
         self.encoder, self.unet = encoder, VideoUNet(width=64, blocks=1)
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        heard = (tokens != text.PADDING).any(1, keepdim=True)
-        return self.unet(x_t, t, self.encoder(tokens) * heard)
+        return self.unet(x_t, t, self.encoder(tokens))
 
 
 def describe(one: scene.Scene) -> scene.Description:

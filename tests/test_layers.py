@@ -1,0 +1,48 @@
+"""Attention is what its formula says, in either precision; layers that start at zero add nothing."""
+
+import torch
+
+from minivid.layers import Attention, Layer
+
+
+def _by_hand(layer: Attention, x: torch.Tensor, seen=None) -> torch.Tensor:
+    """softmax(q kᵀ / √d) v, head by head (Vaswani et al. 2017, arXiv 1706.03762, eq. 1)."""
+    b, n, width = x.shape
+    q, k, v = layer.qkv(x).view(b, n, 3, layer.heads, -1).permute(2, 0, 3, 1, 4)
+    fit = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if seen is not None:
+        fit = fit.masked_fill(~seen, -torch.inf)
+    return layer.out((fit.softmax(-1) @ v).transpose(1, 2).reshape(b, n, width))
+
+
+def _opened(width: int = 16, heads: int = 4) -> Attention:
+    torch.manual_seed(0)
+    layer = Attention(width, heads)
+    torch.nn.init.normal_(layer.out.weight, std=0.3)
+    return layer
+
+
+def test_attention_is_its_formula_with_and_without_a_mask():
+    layer, x = _opened(), torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(layer(x), _by_hand(layer, x))
+    seen = torch.tensor([True, True, False, True, False]).expand(2, 1, 1, 5)
+    torch.testing.assert_close(layer(x, seen), _by_hand(layer, x, seen))
+    assert not torch.allclose(layer(x, seen), layer(x), atol=1e-3)
+
+
+def test_under_autocast_attention_stays_near_what_it_is_in_full_precision():
+    layer, x = _opened(), torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = layer(x)
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.float(), layer(x), atol=0.03, rtol=0.03)
+
+
+def test_a_transformer_layer_mixes_tokens_only_once_its_attention_has_opened():
+    torch.manual_seed(0)
+    layer, x = Layer(16, 4), torch.randn(2, 5, 16)
+    changed = x.clone()
+    changed[:, 3] = torch.randn(2, 16)
+    assert torch.equal(layer(changed)[:, :3], layer(x)[:, :3])
+    torch.nn.init.normal_(layer.attention.out.weight, std=0.3)
+    assert not torch.allclose(layer(changed)[:, :3], layer(x)[:, :3], atol=1e-4)
