@@ -131,7 +131,7 @@ def jerkiness(places: Tensor) -> Tensor:
 class Flight(NamedTuple):
     """Lawful flights: places (n, f, 2), and the velocity before the first hit (n, 2), room sides a second.
 
-    bounced: (n, f - 1), whether a wall is hit between a frame and the next.
+    bounced: (n, f - 1, 2), whether a wall is hit along each axis between a frame and the next.
     """
 
     places: Tensor
@@ -175,7 +175,7 @@ def nearest_flight(places: Tensor, seconds: Tensor, fastest: float = 1.2) -> Fli
     path = path + (seen - path).mean(1, keepdim=True)
     leg = (2 * (phase[:, None] + speed[:, None] * when / (2 * reach[:, None]))).floor()  # which way
     velocity = torch.where(leg[:, 0].remainder(2) == 0, speed, -speed)
-    bounced = (leg[:, 1:] != leg[:, :-1]).view(n, 2, -1).any(1)
+    bounced = (leg[:, 1:] != leg[:, :-1]).view(n, 2, -1).transpose(1, 2)
     return Flight(path.view(n, 2, -1).transpose(1, 2), velocity.view(n, 2), bounced)
 
 
@@ -186,20 +186,35 @@ def _zigzag(ways: Tensor, seconds: Tensor) -> Tensor:
     return reach - (along - reach).abs()
 
 
-def physics(places: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor]:
-    """How far clips are from lawful flight: (n,) each, in room sides and room sides a second.
+class Physics(NamedTuple):
+    """How far clips are from lawful flight, (n,) each: see `physics`."""
 
-    The root mean square distance of what was seen from the nearest lawful flight, bounces and all, and the
-    mean error of the velocity from frame to frame where no wall is hit (PhyWorld's measure, Kang et al.
-    2024, arXiv 2411.02385). Not quite 0 for real clips: the judge measures ink, to a fraction of a pixel.
+    off_course: Tensor
+    velocity_error: Tensor
+    reflection_error: Tensor
+
+
+def physics(places: Tensor, seconds: Tensor) -> Physics:
+    """How far the flight seen in clips is from a lawful one: places (n, f, 2), seconds (f,).
+
+    off_course: root mean square distance from the nearest lawful flight, bounces and all, in room sides.
+    velocity_error: mean error of the velocity from frame to frame where no wall is hit (PhyWorld's
+    measure, Kang et al. 2024, arXiv 2411.02385), in room sides a second. reflection_error: at a wall the
+    velocity towards it should turn round; the mean of |after + before| over the hits that leave a whole
+    step before and after them, NaN for clips without. None is quite 0 for real clips: the judge
+    measures ink, to a fraction of a pixel.
     """
     flight = nearest_flight(places, seconds)
-    apart = (places.double() - flight.places).square().sum(-1).mean(1).sqrt()
+    seen = places.double()
+    off_course = (seen - flight.places).square().sum(-1).mean(1).sqrt()
     moved, lawful = (
-        x.diff(dim=1) / seconds.double().diff()[:, None] for x in (places.double(), flight.places)
+        x.diff(dim=1) / seconds.double().diff()[:, None] for x in (seen, flight.places)
     )
-    error = (moved - lawful).norm(dim=-1) * ~flight.bounced
-    return apart, error.sum(1) / (~flight.bounced).sum(1).clamp(min=1)
+    free = ~flight.bounced.any(-1)
+    error = ((moved - lawful).norm(dim=-1) * free).sum(1) / free.sum(1).clamp(min=1)
+    hit = flight.bounced[:, 1:-1] & ~flight.bounced[:, :-2] & ~flight.bounced[:, 2:]
+    turned = (moved[:, 2:] + moved[:, :-2]).abs() * hit
+    return Physics(off_course, error, turned.sum((1, 2)) / hit.sum((1, 2)))
 
 
 def frechet(features: Tensor, others: Tensor) -> float:

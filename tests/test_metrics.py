@@ -162,7 +162,7 @@ def test_the_nearest_flight_of_a_lawful_one_is_itself_bounces_and_all():
     assert (flight.places - places).abs().max() < 4e-3
     assert (flight.velocity - velocity).norm(dim=1).median() < 1e-3
     bends = places.diff(dim=1).sign().diff(dim=1).ne(0).any(-1).sum()
-    assert bends >= 10 and flight.bounced.any(1).sum() >= 10
+    assert bends >= 10 and flight.bounced.any((1, 2)).sum() >= 10
     aside = metrics.nearest_flight(places + torch.tensor([0.02, -0.03]), WHEN)
     assert (aside.velocity - flight.velocity).abs().max() < 1e-2  # ink's centre is not the box's
 
@@ -174,8 +174,9 @@ def test_real_clips_are_lawful_to_the_judges_eye_and_no_others_are():
     lawful, weak, strong = (
         metrics.physics(places + level * shake, WHEN) for level in (0, 0.01, 0.03)
     )
+    assert lawful.reflection_error.isnan().any()  # not every digit meets a wall in time
     for real, some, more in zip(lawful, weak, strong, strict=True):
-        assert real.mean() < 0.1 * some.mean() and 2.5 < more.mean() / some.mean() < 3.5
+        assert real.nanmean() < 0.1 * some.nanmean() and 2 < more.nanmean() / some.nanmean() < 4
     shuffled = metrics.physics(places[:, torch.randperm(17, generator=generator)], WHEN)
     assert shuffled[0].mean() > 0.1 and shuffled[1].mean() > 0.5
     through = torch.stack([torch.linspace(-0.3, 0.9, 17), torch.zeros(17)], -1)[None]
@@ -187,11 +188,24 @@ def test_real_clips_are_lawful_to_the_judges_eye_and_no_others_are():
 
 
 def test_velocity_is_not_compared_where_a_wall_is_hit(monkeypatch):
-    bounced = torch.zeros(1, 16, dtype=torch.bool)
-    bounced[:, 7] = True
+    bounced = torch.zeros(1, 16, 2, dtype=torch.bool)
+    bounced[:, 7, 1] = True
     lawful = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced)
     monkeypatch.setattr(metrics, "nearest_flight", lambda places, seconds: lawful)
     for step, expected in ((7, 0.0), (6, 8 * 0.5 / 15)):
         places = torch.zeros(1, 17, 2)
         places[:, step + 1 :, 0] = 0.5  # one jump of half a room in an eighth of a second
         assert metrics.physics(places, WHEN)[1].item() == pytest.approx(expected)
+
+
+def test_a_digit_that_sticks_to_the_wall_or_comes_back_slower_is_not_reflected(monkeypatch):
+    bounced = torch.zeros(1, 16, 2, dtype=torch.bool)
+    bounced[:, 7, 0] = bounced[:, 15, 1] = True  # the last has no step after it: it does not count
+    flight = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced)
+    monkeypatch.setattr(metrics, "nearest_flight", lambda places, seconds: flight)
+    for after, expected in ((-0.4, 0.0), (0.0, 0.4), (-0.1, 0.3), (0.4, 0.8)):
+        velocity = torch.full((16,), 0.4)
+        velocity[8:] = after
+        x = torch.cat([torch.zeros(1), (velocity / 8).cumsum(0)])
+        found = metrics.physics(torch.stack([x, torch.zeros(17)], -1)[None], WHEN)
+        assert found.reflection_error.item() == pytest.approx(expected, abs=1e-5)

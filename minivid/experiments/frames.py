@@ -97,7 +97,7 @@ def measure(video: Tensor, viewer: judge.Judge) -> dict[str, Tensor]:
     digit = torch.tensor([one.digits[0, 0] for one in seen]).view(-1, FRAMES)
     colour = [list(scene.COLOURS).index(subject.colour) for subject in first]
     places = torch.stack([one.places[0, 0] for one in seen]).view(-1, FRAMES, 2)
-    apart, _ = metrics.physics(places, scene.frame_times(FRAMES))
+    apart = metrics.physics(places, scene.frame_times(FRAMES)).off_course
     step = places.diff(dim=1).norm(dim=-1).mean(1)
     same = metrics.identity(digit)
     lawful = (same == 1) & (apart < 0.02) & (step > 0.02)

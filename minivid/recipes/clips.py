@@ -117,8 +117,8 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
         *(metrics.flicker(video).mean().item() for video in (shuffled, real)),
     )
     ways = [metrics.physics(*flights(told)) for told in (seen, mixed, truth)]
-    for which, key in enumerate(("off_course", "velocity_error")):
-        ours, floor, ceiling = (way[which] for way in ways)
+    for key in metrics.Physics._fields:
+        ours, floor, ceiling = (x[~x.isnan()] for x in (getattr(way, key) for way in ways))
         table[key] = measured(metrics.bootstrap(ours), floor.mean().item(), ceiling.mean().item())
     if n > FEATURES * 2:
         others = _features(render.video(held_out.draw_scenes(n, seed + 2)))
