@@ -34,7 +34,8 @@ def test_real_clips_reach_every_ceiling(score):
     table = score("real", _real)
     for key in ("digit", "colour", "heading", "all", "unseen_digit", "unseen_all"):
         assert table[key]["ours"] > 0.99 and table[key]["ceiling"] > 0.99 > table[key]["floor"]
-    assert table["identity"]["ours"] == 1
+    assert table["identity"]["ours"] == table["identity"]["ceiling"] == 1
+    assert table["identity"]["floor"] < 0.02
     assert table["flicker"]["ours"] == pytest.approx(table["flicker"]["ceiling"], rel=0.1)
     assert table["off_course"]["ours"] < 0.002 and table["velocity_error"]["ours"] < 0.02
     assert table["reflection_error"]["ours"] < 0.05 < table["reflection_error"]["floor"]

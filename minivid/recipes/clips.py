@@ -103,7 +103,8 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     """Asked for scenes of the easy world, what does the judge see, and how well does it move?
 
     Scenes of combinations seen in training, and a quarter as many of those held out. Floors: another
-    clip's caption, or the frames of real clips out of order; ceilings: the real clips.
+    clip's caption, frames of real clips out of order, or, for identity, frames of different clips;
+    ceilings: the real clips.
     """
     viewer = referee()
     scenes, drawn, real = _ask(network, n, seed, held_out.SEEN)
@@ -111,7 +112,9 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     truth, shuffled = look(viewer, real), _shuffle(real, seed)
     mixed = look(viewer, shuffled)
     table = _agreement(asked, seen, truth)
-    table["identity"] = entry([one.same_digit for one in seen])
+    jumbled = torch.stack([real.roll(k, 0)[:, :, k] for k in range(real.shape[2])], 2)
+    same = [[one.same_digit for one in told] for told in (seen, look(viewer, jumbled), truth)]
+    table["identity"] = entry(same[0], same[1], sum(same[2]) / n)
     table["flicker"] = measured(
         metrics.bootstrap(metrics.flicker(drawn)),
         *(metrics.flicker(video).mean().item() for video in (shuffled, real)),
