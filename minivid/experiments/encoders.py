@@ -21,7 +21,7 @@ from minivid.world import captions, render, scene
 WHAT = "no text, a bag of words, the contrastive encoder frozen, an encoder learned along"
 SEEDS = (0, 1, 2)
 TWO = scene.World((2,), ("still",), ("steady",), ("filled",), hums=0.0)
-PLAN = train.Plan(steps=700, batch=64, learning_rate=2e-3, precision="bf16")
+PLAN = train.Plan(steps=1000, batch=64, learning_rate=2e-3, precision="bf16")
 GUIDANCE = 2.0
 
 
