@@ -9,6 +9,7 @@ from einops import rearrange
 from minivid import diffusion, experiments, recipes
 from minivid.experiments import bias, encoders, frames, guidance, keeping, prompts, speeds
 from minivid.recipes import clips, held_out, words
+from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
 
 
@@ -110,23 +111,25 @@ def test_shared_noise_is_standard_normal_in_every_frame_and_shared_as_much_as_sa
 
 def test_one_by_one_means_that_no_frame_knows_another():
     torch.manual_seed(0)
-    network = frames.build().eval()
+    network = VideoUNet(asked=8, width=8, blocks=1).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     start = frames.noise(2, 1)
     changed = start.clone()
     changed[:, :, 4] = 0
     for together in (False, True):
-        before, after = (frames.draw(network, x, together, steps=2) for x in (start, changed))
+        before, after = (frames.draw(network, x, together) for x in (start, changed))
         others = [k for k in range(frames.FRAMES) if k != 4]
         assert torch.equal(before[:, :, others], after[:, :, others]) == (not together)
-    assert torch.equal(
-        frames.batch(frames.PLAN, torch.Generator().manual_seed(3), False)[0],
-        rearrange(
-            frames.batch(frames.PLAN, torch.Generator().manual_seed(3), True)[0][:, :, ::2],
-            "b c f h w -> (b f) c 1 h w",
-        ),
+
+
+def test_lone_frames_are_those_of_the_clips_and_hear_their_sentence():
+    (lone, told), (whole, asked) = (
+        frames.batch(frames.PLAN, torch.Generator().manual_seed(3), way) for way in (False, True)
     )
+    assert torch.equal(lone, rearrange(whole[:, :, ::2], "b c f h w -> (b f) c 1 h w"))
+    assert torch.equal(told.unflatten(0, (-1, 5)), asked[:, None].expand(-1, 5, -1))
+    assert 0 < (asked == 0).all(1).sum() < len(asked)
 
 
 def test_real_clips_pass_and_shuffled_or_standing_ones_do_not():

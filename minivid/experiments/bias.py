@@ -1,4 +1,9 @@
-"""Bias, made by hand: a training set in which most 3s are red, and what "a 3" then gives."""
+"""Bias, made by hand: a training set in which most 3s are red, and what "a 3" then gives.
+
+The shipped video model, which saw every colour equally often, is taught some minutes more on stills.
+"""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +19,7 @@ from minivid.world import captions, render, scene
 WHAT = "a training set in which nine 3s in ten are red, and a fair one"
 SEEDS = (0, 1, 2)
 RED = 0.9  # share of the biased set's 3s that are red
-PLAN = train.Plan(steps=500, batch=64, learning_rate=2e-3, precision="bf16")
+PLAN = train.Plan(steps=300, batch=64, learning_rate=1e-3, decay=0.6, precision="bf16")
 SCALES = (1.0, 2.0, 4.0)
 PROMPTS = ("a 3", "a 5", "a blue 3", "a blue 5")
 
@@ -49,9 +54,8 @@ def batch(plan: train.Plan, generator: torch.Generator, biased: bool) -> tuple[T
 
 
 def trained(biased: bool, seed: int, follow: Follow, steps: int = PLAN.steps) -> nn.Module:
-    """A network on the biased or the fair set, its prompts read by the frozen contrastive encoder."""
-    plan = train.Plan(**{**vars(PLAN), "seed": seed, "steps": steps})
-    torch.manual_seed(seed)
+    """The shipped video model, taught on the biased or the fair set."""
+    plan = replace(PLAN, seed=seed, steps=steps)
     network = encoders.Told(encoders.Frozen())
     steps = train.train(network, encoders.loss, lambda g: batch(plan, g, biased), plan)
     what = f"{'biased' if biased else 'fair'}, seed {seed}"
@@ -69,7 +73,7 @@ def measure(viewer: judge.Judge, video: Tensor, prompt: str) -> dict[str, Tensor
     }
 
 
-def run(seed: int, follow: Follow, n: int = 200) -> dict:
+def run(seed: int, follow: Follow, n: int = 100) -> dict:
     """{set: {"prompt @ scale": {"red", "right"}}}."""
     viewer, table = referee(), {}
     for biased in (True, False):

@@ -1,58 +1,53 @@
-"""Why frames must be denoised together: the same network on lone frames and on clips.
+"""Why frames must be denoised together: one and the same model, taught lone frames or clips.
 
-Both ways train one and the same architecture with nothing asked for; what differs is what they are
-shown, each frame as a clip of its own or the clip whole. The parameters are equal to the last one, and
-so is the work of a training step.
+Both ways begin as the shipped video model, so they know digits and are equal to the last parameter; then
+each is taught the same number of steps more, of the same work: one on frames, each a clip of its
+own, the other on clips of nine. Half of what they are taught comes without a sentence.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from minivid import diffusion, judge, metrics, train
+from minivid import diffusion, judge, metrics, recipes, train
 from minivid.experiments.keeping import Follow, keep, means
 from minivid.recipes import clips
 from minivid.recipes.judging import referee
-from minivid.unet import VideoUNet
-from minivid.world import render, scene
+from minivid.world import captions, render, scene
 
 WHAT = "frames denoised one by one, with shared noise, and together"
 SEEDS = (0, 1, 2)
 FRAMES = 9
-PATH = diffusion.RectifiedFlow()
+UNSAID = 0.5  # share of training captions that are empty
 KEPT = 6  # clips of each way that are kept to be looked at
 SHARED = (0.0, 0.5, 0.9, 1.0)  # share of the noise's variance that all frames have in common
-PLAN = train.Plan(steps=1200, batch=32, learning_rate=2e-3, precision="bf16")
+TOLD = (0.0, 0.9)  # those of them that are also drawn with a sentence
+GUIDANCE = 3.0
+PLAN = train.Plan(steps=200, batch=32, learning_rate=1e-3, decay=0.6, precision="bf16")
 
 
-def build() -> nn.Module:
-    """The network of both ways. It is asked nothing: its condition is one number, always 0."""
-    return VideoUNet(asked=1, width=48, blocks=1)
-
-
-def batch(plan: train.Plan, generator: torch.Generator, together: bool) -> tuple[Tensor]:
+def batch(plan: train.Plan, generator: torch.Generator, together: bool) -> tuple[Tensor, ...]:
     """Clips (b, 3, 9, 32, 32), or five of their frames as clips of one frame (b·5, 3, 1, 32, 32).
 
-    To the network a clip of nine frames is five moments, and a frame is one: the work is the same.
+    To the network a clip of nine frames is five moments, and a frame is one: the work is the same. With
+    them come their captions as vectors, (b, d) or (b·5, d).
     """
-    video = render.video(scene.draw_scenes(plan.batch, generator), FRAMES)
-    return (video if together else rearrange(video[:, :, ::2], "b c f h w -> (b f) c 1 h w"),)
-
-
-def field(network: nn.Module) -> diffusion.Field:
-    """The velocity field that leads to whatever the network was trained on."""
-    return diffusion.field(_unasked(network), PATH, "clean")
-
-
-def loss(network: nn.Module, shown: tuple[Tensor], generator: torch.Generator) -> Tensor:
-    """As the video model of `recipes.clips` is trained, with nothing asked for."""
-    return diffusion.loss(_unasked(network), *shown, generator, PATH, "clean", draw_t=clips.draw_t)
-
-
-def _unasked(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda x_t, t: network(x_t, t, x_t.new_zeros(len(x_t), 1))
+    scenes = scene.draw_scenes(plan.batch, generator)
+    unsaid = (torch.rand(plan.batch, generator=generator) < UNSAID).tolist()
+    asked = clips.understand(
+        [
+            "" if empty else captions.write(one.describe(), generator)
+            for one, empty in zip(scenes, unsaid, strict=True)
+        ]
+    )
+    video = render.video(scenes, FRAMES)
+    if together:
+        return video, asked
+    lone = rearrange(video[:, :, ::2], "b c f h w -> (b f) c 1 h w")
+    return lone, repeat(asked, "b d -> (b f) d", f=video[:, :, ::2].shape[2])
 
 
 def noise(n: int, seed: int, shared: float = 0.0) -> Tensor:
@@ -68,26 +63,45 @@ def noise(n: int, seed: int, shared: float = 0.0) -> Tensor:
 
 
 @torch.no_grad()
-def draw(network: nn.Module, start: Tensor, together: bool, steps: int = 12) -> Tensor:
-    """Clips from noise (n, 3, 9, 32, 32); where not together, each frame by itself."""
-    x = start if together else rearrange(start, "b c f h w -> (b f) c 1 h w")
-    times = diffusion.schedule(steps, clips.SHIFT)
+def draw(network: nn.Module, start: Tensor, together: bool, asked: Tensor | None = None) -> Tensor:
+    """Clips from noise (n, 3, 9, 32, 32); where not together, each frame by itself.
+
+    asked: a sentence's vector for each clip (n, d), told to each of its frames; None asks for nothing.
+    """
     parts = []
-    for part in x.split(100 if together else 900):
-        *_, last = diffusion.sample(field(network.eval()), part, times, PATH, diffusion.heun)
-        parts.append(last.x_t.clamp(-1, 1))
-    done = torch.cat(parts)
-    return done if together else rearrange(done, "(b f) c 1 h w -> b c f h w", f=FRAMES)
+    for k in range(0, len(start), 100):
+        told = None if asked is None else asked[k : k + 100]
+        *_, last = walk(network, start[k : k + 100], together, told)
+        parts.append(_joined(last.x_t, together).clamp(-1, 1))
+    return torch.cat(parts)
 
 
 @torch.no_grad()
-def guesses(network: nn.Module, start: Tensor, together: bool, steps: int = 12) -> Tensor:
+def guesses(
+    network: nn.Module, start: Tensor, together: bool, asked: Tensor | None = None
+) -> Tensor:
     """The clean clip seen at each step on the way from the noise of one clip: (steps, 3, 9, 32, 32)."""
-    x = start if together else rearrange(start, "1 c f h w -> f c 1 h w")
+    steps = walk(network, start, together, asked)
+    return torch.cat([_joined(step.clean, together) for step in steps])
+
+
+def walk(
+    network: nn.Module, start: Tensor, together: bool, asked: Tensor | None, steps: int = 12
+) -> Iterator[diffusion.Step]:
+    """The sampler's steps, on clips or on lone frames."""
+    scale = 1.0 if asked is None else GUIDANCE
+    if asked is None:
+        asked = torch.zeros(len(start), network.label.in_features)
+    if not together:
+        start = rearrange(start, "b c f h w -> (b f) c 1 h w")
+        asked = repeat(asked, "b d -> (b f) d", f=FRAMES)
+    field = clips.field(network.eval(), asked, scale)
     times = diffusion.schedule(steps, clips.SHIFT)
-    walk = diffusion.sample(field(network.eval()), x, times, PATH, diffusion.heun)
-    seen = torch.stack([step.clean for step in walk])
-    return seen[:, 0] if together else rearrange(seen, "s f c 1 h w -> s c f h w")
+    return diffusion.sample(field, start, times, clips.PATH, diffusion.heun)
+
+
+def _joined(x: Tensor, together: bool) -> Tensor:
+    return x if together else rearrange(x, "(b f) c 1 h w -> b c f h w", f=FRAMES)
 
 
 def measure(video: Tensor, viewer: judge.Judge) -> dict[str, Tensor]:
@@ -113,28 +127,36 @@ def measure(video: Tensor, viewer: judge.Judge) -> dict[str, Tensor]:
     }
 
 
-def run(seed: int, follow: Follow, n: int = 200) -> dict:
-    """Train both ways and measure them, and real clips: {way: {metric: [value, low, high]}}."""
+def run(seed: int, follow: Follow, n: int = 100) -> dict:
+    """Teach both ways and measure them, and real clips: {way: {metric: [value, low, high]}}.
+
+    Ways: asked for nothing, "one by one", so with noise "50% shared" and so on, and "together"; and some
+    of them "told" the sentence of a real clip.
+    """
     viewer = referee()
-    real = render.video(scene.draw_scenes(n, seed), FRAMES)
-    table = {"real": means(measure(real, viewer))}
+    scenes = scene.draw_scenes(n, seed)
+    asked = clips.understand([captions.write(one.describe()) for one in scenes])
+    videos = {"real": render.video(scenes, FRAMES)}
     for together in (False, True):
-        network = trained(seed, together, follow)
+        network, name = trained(seed, together, follow), "together" if together else "one by one"
         for share in (0.0,) if together else SHARED:
-            video = draw(network, noise(n, seed, share), together)
-            way = "together" if together else f"{share:.0%} shared" if share else "one by one"
-            table[way] = means(measure(video, viewer))
-            if seed == SEEDS[0]:
-                keep("frames", way, video[:KEPT])
-                if share == 0:
-                    keep("frames", f"{way}, on the way", guesses(network, noise(1, 3), together))
-    return table
+            way = f"{share:.0%} shared" if share else name
+            start = noise(n, seed, share)
+            videos[way] = draw(network, start, together)
+            if share in TOLD:
+                videos[f"told, {way}"] = draw(network, start, together, asked)
+        if seed == SEEDS[0]:
+            keep("frames", f"{name}, on the way", guesses(network, noise(1, 3), together))
+    if seed == SEEDS[0]:
+        for way, video in videos.items():
+            keep("frames", way, video[:KEPT])
+    return {way: means(measure(video, viewer)) for way, video in videos.items()}
 
 
 def trained(seed: int, together: bool, follow: Follow) -> nn.Module:
-    """One network, trained from nothing."""
-    plan = train.Plan(**{**vars(PLAN), "seed": seed})
-    torch.manual_seed(seed)
-    steps = train.train(build(), loss, lambda g: batch(plan, g, together), plan)
+    """The shipped video model, taught one of the two ways."""
+    plan = replace(PLAN, seed=seed)
+    network = recipes.load("clips")
+    steps = train.train(network, clips.loss, lambda g: batch(plan, g, together), plan)
     what = f"{'together' if together else 'one by one'}, seed {seed}"
     return list(follow(steps, plan.steps, what))[-1].network

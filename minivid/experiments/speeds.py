@@ -22,7 +22,7 @@ SEEDS = (0, 1, 2)
 SPEEDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 SEEN = (0.3, 0.6)  # the speeds of training lie between these
 GIVEN, MOMENTS = 5, 3  # frames that are handed over, and the network's moments they fill
-PLAN = train.Plan(steps=500, batch=32, learning_rate=1e-3, decay=0.6, precision="bf16")
+PLAN = train.Plan(steps=300, batch=32, learning_rate=1e-3, decay=0.6, precision="bf16")
 
 
 def draw_scenes(n: int, seed: int, speed: float) -> list[scene.Scene]:
@@ -119,7 +119,7 @@ def speed_after(video: Tensor, viewer: judge.Judge) -> Tensor:
     return metrics.nearest_flight(places[:, GIVEN:], seconds[GIVEN:]).velocity.norm(dim=-1)
 
 
-def run(seed: int, follow: Follow, n: int = 32) -> dict:
+def run(seed: int, follow: Follow, n: int = 24) -> dict:
     """{speed: {"replaced", "continued", "real"}}: how fast it flies afterwards, each way, and how far off."""
     viewer, table = referee(), {}
     shipped, network = recipes.load("clips"), taught(seed, follow)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minivid import train, weights
-from minivid.recipes import judging, pixels, words
+from minivid.recipes import clips, judging, pixels, words
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
@@ -26,6 +26,7 @@ RECIPES = {
     "judge": judging.RECIPE,
     "pixels": pixels.RECIPE,
     "words": words.RECIPE,
+    "clips": clips.RECIPE,
 }
 
 

@@ -197,7 +197,7 @@ RECIPE = Recipe(
     draw=batch,
     loss=loss,
     plans={
-        "laptop": train.Plan(steps=7500, batch=32, learning_rate=2e-3, precision="bf16"),
+        "laptop": train.Plan(steps=6000, batch=32, learning_rate=2e-3, precision="bf16"),
         "gpu": train.Plan(steps=20_000, batch=128, learning_rate=1e-3, precision="bf16"),
     },
     score=score,
