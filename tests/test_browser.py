@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = [
     "01_toy_world.ipynb",
     "02_pixel_diffusion.ipynb",
+    "03_video_diffusion.ipynb",
 ]
 RUN_SECONDS = 360  # for all cells of one notebook
 SLIDER_SECONDS = 60  # for one answer to a slider

@@ -123,6 +123,22 @@ def test_one_by_one_means_that_no_frame_knows_another():
         assert torch.equal(before[:, :, others], after[:, :, others]) == (not together)
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_clip_hears_its_own_sentence_in_every_frame_and_no_other(together):
+    torch.manual_seed(0)
+    network = VideoUNet(asked=8, width=8, blocks=1).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    start, asked = frames.noise(2, 1), torch.randn(2, 8)
+    other = torch.stack([asked[0], -asked[1]])
+    one, two = (frames.draw(network, start, together, told) for told in (asked, other))
+    assert torch.equal(one[0], two[0])
+    assert ((one[1] != two[1]).flatten(2).any(-1)).any(0).all()
+    assert not torch.equal(one, frames.draw(network, start, together))
+    last = frames.guesses(network, start[:1], together, asked[:1])[-1]
+    assert last.shape == one[0].shape and torch.allclose(last.clamp(-1, 1), one[0], atol=1e-4)
+
+
 def test_lone_frames_are_those_of_the_clips_and_hear_their_sentence():
     (lone, told), (whole, asked) = (
         frames.batch(frames.PLAN, torch.Generator().manual_seed(3), way) for way in (False, True)

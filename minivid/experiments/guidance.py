@@ -11,7 +11,7 @@ from minivid.world import captions, render, scene
 
 WHAT = "one prompt, many clips, at several guidance scales: how many agree, and how they differ"
 SEEDS = (0, 1, 2)
-SCALES = (0.0, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+SCALES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 PROMPTS, EACH = 6, 8
 KEPT = 4
 
@@ -31,7 +31,7 @@ def garish(video: Tensor) -> Tensor:
 
 
 def run(seed: int, follow: Follow) -> dict:
-    """{scale: {"all", "variety", "garish"}}, and the same of real clips under "real"."""
+    """{scale: {"all", "one_digit", "flicker", "variety", "garish"}}, and of real clips under "real"."""
     network, viewer = recipes.load("clips"), referee()
     asked = [one.describe() for one in held_out.draw_scenes(PROMPTS, seed) for _ in range(EACH)]
     real = render.video(scene.draw_scenes(len(asked), seed, descriptions=asked))
@@ -45,6 +45,8 @@ def run(seed: int, follow: Follow) -> dict:
         ]
         rows = {
             "all": metrics.share(torch.tensor(right)),
+            "one_digit": metrics.share(torch.tensor([one.same_digit for one in seen])),
+            "flicker": metrics.bootstrap(metrics.flicker(video)),
             "variety": metrics.bootstrap(variety(video, viewer)),
             "garish": metrics.bootstrap(garish(video)),
         }
