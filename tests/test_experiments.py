@@ -243,7 +243,7 @@ def test_variety_is_the_spread_of_first_places_and_garish_counts_the_ends_of_the
     same = render.video([one] * guidance.EACH, 5)
     asked = [one.describe()] * guidance.EACH
     scenes = scene.draw_scenes(guidance.EACH, 4, descriptions=asked)
-    found = guidance.variety(torch.cat([same, render.video(scenes, 5)]), viewer)
+    found = guidance.variety(viewer.read(torch.cat([same, render.video(scenes, 5)])))
     starts = torch.stack([s.positions(scene.frame_times(5))[0, 0] for s in scenes])
     assert found[0] < 1e-5 and found[1] == pytest.approx(starts.std(0).mean().item(), rel=0.05)
     video = torch.zeros(2, 3, 5, 8, 8)

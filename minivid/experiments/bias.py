@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from minivid import judge, train
 from minivid.experiments import encoders
-from minivid.experiments.keeping import Follow, keep, shares
+from minivid.experiments.keeping import Follow, followed, keep, shares
 from minivid.recipes import clips
 from minivid.recipes.judging import referee
 from minivid.recipes.words import TOKENISER
@@ -57,9 +57,8 @@ def trained(biased: bool, seed: int, follow: Follow, steps: int = PLAN.steps) ->
     """The shipped video model, taught on the biased or the fair set."""
     plan = replace(PLAN, seed=seed, steps=steps)
     network = encoders.Told(encoders.Frozen())
-    steps = train.train(network, encoders.loss, lambda g: batch(plan, g, biased), plan)
     what = f"{'biased' if biased else 'fair'}, seed {seed}"
-    return list(follow(steps, plan.steps, what))[-1].network
+    return followed(network, encoders.loss, lambda g: batch(plan, g, biased), plan, follow, what)
 
 
 def measure(viewer: judge.Judge, video: Tensor, prompt: str) -> dict[str, Tensor]:

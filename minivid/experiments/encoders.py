@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from minivid import diffusion, judge, recipes, text, train
-from minivid.experiments.keeping import Follow, keep, shares
+from minivid.experiments.keeping import Follow, followed, keep, shares
 from minivid.recipes import clips
 from minivid.recipes.judging import referee
 from minivid.recipes.words import TOKENISER
@@ -148,8 +148,7 @@ def trained(name: str, seed: int, follow: Follow) -> nn.Module:
     torch.manual_seed(seed)
     network = Told(ENCODERS[name]())
     network.unet.label.reset_parameters()
-    steps = train.train(network, loss, lambda g: batch(plan, g), plan)
-    return list(follow(steps, plan.steps, f"{name}, seed {seed}"))[-1].network
+    return followed(network, loss, lambda g: batch(plan, g), plan, follow, f"{name}, seed {seed}")
 
 
 def run(seed: int, follow: Follow, n: int = 200) -> dict:

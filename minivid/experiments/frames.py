@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from minivid import diffusion, judge, metrics, recipes, train
-from minivid.experiments.keeping import Follow, keep, means
+from minivid.experiments.keeping import Follow, followed, keep, means
 from minivid.recipes import clips
 from minivid.recipes.judging import referee
 from minivid.world import captions, render, scene
@@ -25,7 +25,6 @@ UNSAID = 0.5  # share of training captions that are empty
 KEPT = 6  # clips of each way that are kept to be looked at
 SHARED = (0.0, 0.5, 0.9, 1.0)  # share of the noise's variance that all frames have in common
 TOLD = (0.0, 0.9)  # those of them that are also drawn with a sentence
-GUIDANCE = 3.0
 PLAN = train.Plan(steps=200, batch=32, learning_rate=1e-3, decay=0.6, precision="bf16")
 
 
@@ -46,8 +45,9 @@ def batch(plan: train.Plan, generator: torch.Generator, together: bool) -> tuple
     video = render.video(scenes, FRAMES)
     if together:
         return video, asked
-    lone = rearrange(video[:, :, ::2], "b c f h w -> (b f) c 1 h w")
-    return lone, repeat(asked, "b d -> (b f) d", f=video[:, :, ::2].shape[2])
+    lone = video[:, :, ::2]
+    told = repeat(asked, "b d -> (b f) d", f=lone.shape[2])
+    return rearrange(lone, "b c f h w -> (b f) c 1 h w"), told
 
 
 def noise(n: int, seed: int, shared: float = 0.0) -> Tensor:
@@ -89,7 +89,7 @@ def walk(
     network: nn.Module, start: Tensor, together: bool, asked: Tensor | None, steps: int = 12
 ) -> Iterator[diffusion.Step]:
     """The sampler's steps, on clips or on lone frames."""
-    scale = 1.0 if asked is None else GUIDANCE
+    scale = 1.0 if asked is None else clips.GUIDANCE
     if asked is None:
         asked = torch.zeros(len(start), network.label.in_features)
     if not together:
@@ -157,6 +157,5 @@ def trained(seed: int, together: bool, follow: Follow) -> nn.Module:
     """The shipped video model, taught one of the two ways."""
     plan = replace(PLAN, seed=seed)
     network = recipes.load("clips")
-    steps = train.train(network, clips.loss, lambda g: batch(plan, g, together), plan)
     what = f"{'together' if together else 'one by one'}, seed {seed}"
-    return list(follow(steps, plan.steps, what))[-1].network
+    return followed(network, clips.loss, lambda g: batch(plan, g, together), plan, follow, what)

@@ -16,12 +16,12 @@ PROMPTS, EACH = 6, 8
 KEPT = 4
 
 
-def variety(video: Tensor, viewer: judge.Judge) -> Tensor:
-    """How differently clips of one prompt begin: (prompts · EACH, …) -> (prompts,).
+def variety(seen: list[judge.Seen]) -> Tensor:
+    """How differently clips of one prompt begin: prompts · EACH of them -> (prompts,).
 
     The standard deviation of the digit's first place, which no prompt says.
     """
-    places, _ = clips.flights(clips.look(viewer, video))
+    places, _ = clips.flights(seen)
     return places[:, 0].unflatten(0, (-1, EACH)).std(1).mean(-1)
 
 
@@ -47,7 +47,7 @@ def run(seed: int, follow: Follow) -> dict:
             "all": metrics.share(torch.tensor(right)),
             "one_digit": metrics.share(torch.tensor([one.same_digit for one in seen])),
             "flicker": metrics.bootstrap(metrics.flicker(video)),
-            "variety": metrics.bootstrap(variety(video, viewer)),
+            "variety": metrics.bootstrap(variety(seen)),
             "garish": metrics.bootstrap(garish(video)),
         }
         return {key: [round(x, 5) for x in row] for key, row in rows.items()}

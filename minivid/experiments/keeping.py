@@ -6,14 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from minivid import files, metrics
+from minivid import files, metrics, train
 
 FOLDER = Path(__file__).parents[2] / "data" / "experiments"
 
 # Shows that something advances: (what is run through, how many there are, what it is) -> the same.
 Follow = Callable[[Iterable, int, str], Iterable]
+
+
+def followed(
+    network: nn.Module,
+    loss: train.Loss,
+    draw: train.Draw,
+    plan: train.Plan,
+    follow: Follow,
+    what: str,
+) -> nn.Module:
+    """Train a network while it is followed, and give back its average; what: what is trained."""
+    steps = train.train(network, loss, draw, plan)
+    return list(follow(steps, plan.steps, what))[-1].network
 
 
 def means(rows: dict[str, Tensor]) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from minivid import diffusion, judge, metrics, recipes, train
-from minivid.experiments.keeping import Follow, keep, means
+from minivid.experiments.keeping import Follow, followed, keep, means
 from minivid.recipes import clips
 from minivid.recipes.judging import referee
 from minivid.world import captions, render, scene
@@ -89,8 +89,8 @@ def taught(seed: int, follow: Follow, steps: int = PLAN.steps) -> nn.Module:
     """The shipped video model, taught for some minutes more to go on from given frames."""
     plan = replace(PLAN, seed=seed, steps=steps)
     network = recipes.load("clips")
-    walk = train.train(network, loss, lambda g: clips.batch(plan, g), plan)
-    return list(follow(walk, plan.steps, f"speeds, teaching, seed {seed}"))[-1].network
+    what = f"speeds, teaching, seed {seed}"
+    return followed(network, loss, lambda g: clips.batch(plan, g), plan, follow, what)
 
 
 @torch.no_grad()

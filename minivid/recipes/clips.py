@@ -17,6 +17,7 @@ from minivid.world import captions, render, scene
 PATH = diffusion.RectifiedFlow()
 SHIFT = 3.0  # many pixels say the same thing, so what a clip shows is settled at high noise
 FEATURES = 128  # numbers in which toy-FVD compares clips
+GUIDANCE = 3.0  # how far a sentence is followed, unless said otherwise
 UNSAID = 0.1  # share of training captions that are empty
 
 
@@ -86,7 +87,7 @@ def draw(
     sentences: Sequence[str],
     seed: int,
     steps: int = 8,
-    guidance: float = 3.0,
+    guidance: float = GUIDANCE,
     frames: int = 17,
 ) -> Tensor:
     """Clips of what the sentences ask for: (b, 3, frames, 32, 32) in [-1, 1]. Seeded on the CPU."""
