@@ -26,7 +26,8 @@ class Plan:
 
     The learning rate climbs for `warmup` steps, holds, and falls to zero over the last `decay` share
     of the steps. ema: the longest memory of the average, reached as (1 + step) / (10 + step) grows.
-    precision: "fp32" or "bf16" (autocast; weights stay fp32).
+    precision: "fp32" or "bf16" (autocast; weights stay fp32). muon: where it is not 0, the matrices of
+    linear layers and the kernels of convolutions learn by Muon, at this rate, and only the rest by AdamW.
     """
 
     steps: int
@@ -39,11 +40,16 @@ class Plan:
     clip: float = 1.0
     seed: int = 0
     precision: str = "fp32"
+    muon: float = 0.0
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
+        return self.learning_rate * self.share(step)
+
+    def share(self, step: int) -> float:
+        """What is left of every learning rate at a step."""
         falling = (self.steps - step) / max(1.0, self.decay * self.steps)
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup, falling)
+        return min(1.0, (step + 1) / self.warmup, falling)
 
 
 class Progress(NamedTuple):
@@ -81,9 +87,7 @@ def train(
     """
     where = next(network.parameters()).device
     average = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), plan.learning_rate, (0.9, 0.99), weight_decay=plan.weight_decay
-    )
+    optimizer = Optimizer(network, plan)
     done, began = 0, time.monotonic()
     if checkpoint is not None and checkpoint.exists():
         done, seconds = _resume(checkpoint, plan, network, average, optimizer)
@@ -92,8 +96,6 @@ def train(
     for step in range(done, plan.steps):
         generator = torch.Generator().manual_seed(seed := step_seed(plan.seed, step))
         batch = tuple(tensor.to(where) for tensor in draw(generator))
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
         with _autocast(plan, where):
             value = loss(network, batch, generator)
         if not value.isfinite():
@@ -101,15 +103,53 @@ def train(
                 f"the loss is {value.item()} at step {step} (batch seed {seed}); the averaged weights are "
                 "from before it. Lower the learning rate, or resume from the last checkpoint."
             )
-        optimizer.zero_grad()
+        network.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
-        optimizer.step()
+        optimizer.step(plan.share(step))
         _follow(average, network, min(plan.ema, (1 + step) / (10 + step)))
         if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == plan.steps):
             seconds = time.monotonic() - began
             _save(checkpoint, plan, step + 1, seconds, network, average, optimizer)
         yield Progress(step + 1, value.item(), average, time.monotonic() - began)
+
+
+class Optimizer:
+    """AdamW, and Muon beside it for matrices where the plan says so.
+
+    Muon turns each matrix's momentum into the nearest orthogonal one, so that all directions learn at
+    one pace (Jordan et al. 2024, kellerjordan.github.io/posts/muon). A kernel counts as the matrix from
+    all it sees to what it says. Embeddings are tables, not matrices, and stay with AdamW.
+    """
+
+    def __init__(self, network: nn.Module, plan: Plan):
+        layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d) if plan.muon else ()
+        self.kernels = [layer.weight for layer in network.modules() if isinstance(layer, layers)]
+        self.matrices = [nn.Parameter(kernel.detach().flatten(1)) for kernel in self.kernels]
+        matrices = {id(kernel) for kernel in self.kernels}
+        rest = [p for p in network.parameters() if id(p) not in matrices]
+        decay = {"weight_decay": plan.weight_decay}
+        self.parts = [torch.optim.AdamW(rest, plan.learning_rate, (0.9, 0.99), **decay)]
+        if self.matrices:
+            self.parts.append(torch.optim.Muon(self.matrices, plan.muon, **decay))
+        self.rates = [part.param_groups[0]["lr"] for part in self.parts]
+
+    def step(self, share: float) -> None:
+        """One step, at this share of the learning rates."""
+        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
+            matrix.grad = (
+                None if kernel.grad is None else kernel.grad.flatten(1)
+            )  # memory is shared
+        for part, rate in zip(self.parts, self.rates, strict=True):
+            part.param_groups[0]["lr"] = rate * share
+            part.step()
+
+    def state_dict(self) -> dict:
+        return {str(k): part.state_dict() for k, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state: dict) -> None:
+        for k, part in enumerate(self.parts):
+            part.load_state_dict(state[str(k)])
 
 
 def step_seed(seed: int, step: int) -> int:

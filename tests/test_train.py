@@ -39,13 +39,34 @@ def _run(network, plan, checkpoint=None, stop=None, every=3):
     return losses, progress
 
 
-def test_a_killed_run_resumes_to_the_bit(tmp_path):
-    whole, end = _run(_small(), _plan(12))
-    before, _ = _run(_small(), _plan(12), tmp_path / "c.pt", stop=8)  # the last save was at step 6
-    after, resumed = _run(_small(), _plan(12), tmp_path / "c.pt")
+@pytest.mark.parametrize("muon", [0.0, 0.02])
+def test_a_killed_run_resumes_to_the_bit(muon, tmp_path):
+    plan = _plan(12, muon=muon)
+    whole, end = _run(_small(), plan)
+    before, _ = _run(_small(), plan, tmp_path / "c.pt", stop=8)  # the last save was at step 6
+    after, resumed = _run(_small(), plan, tmp_path / "c.pt")
     assert before == whole[:8] and after == whole[6:]
     for kept, again in zip(end.network.parameters(), resumed.network.parameters(), strict=True):
         assert (kept == again).all()
+
+
+def test_muon_moves_kernels_alike_in_all_directions_and_leaves_tables_to_adamw():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 6), nn.Conv1d(1, 4, 3))
+    before = [p.detach().clone() for p in network.parameters()]
+    optimizer = train.Optimizer(network, _plan(9, muon=0.1, weight_decay=0.0))
+    assert [m.shape for m in optimizer.matrices] == [(6, 8), (4, 3)]
+    for parameter in network.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step(0.5)
+    moved = [b - p.detach() for b, p in zip(before, network.parameters(), strict=True)]
+    for kernel in (moved[1], moved[3].flatten(1)):
+        sizes = torch.linalg.svdvals(kernel)
+        assert sizes[0] < 2 * sizes[-1]
+    assert torch.allclose(moved[0].abs(), torch.full((9, 8), 1e-3), rtol=1e-3)  # Adam's first step
+    still = [p.detach().clone() for p in network.parameters()]
+    optimizer.step(0.0)
+    assert all(map(torch.equal, still, network.parameters()))
 
 
 def test_a_longer_plan_goes_on_while_the_rate_holds_and_not_after(tmp_path):

@@ -62,6 +62,7 @@ def run(name: str, at: str, runs: Path) -> Iterator[train.Progress]:
         yield progress
     if progress is None:
         raise ValueError(f"{clock} is a finished training. Delete it to train {name} again.")
+    made.finish(progress.network)
     shipped = name if at == "laptop" else f"{name}-{at}"
     card = {
         "model": name,

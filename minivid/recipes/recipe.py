@@ -13,7 +13,8 @@ from minivid import metrics, train
 class Recipe:
     """How one model is made and measured.
 
-    draw: (plan, generator) -> a batch; score: (network, n, seed) -> a table of metrics.
+    draw: (plan, generator) -> a batch; score: (network, n, seed) -> a table of metrics; finish: what is
+    measured of a trained network and travels with its weights.
     """
 
     what: str
@@ -22,6 +23,7 @@ class Recipe:
     loss: train.Loss
     plans: dict[str, train.Plan]
     score: Callable[[nn.Module, int, int], dict]
+    finish: Callable[[nn.Module], None] = lambda network: None
 
 
 def entry(right, floor=None, ceiling: float | None = None) -> dict:
