@@ -122,10 +122,12 @@ class Pair(nn.Module):
 def contrastive_loss(logits: Tensor, also_fit: Tensor) -> Tensor:
     """CLIP's loss: each caption is to find its clip among all, and each clip its caption.
 
-    logits: (b, b), pairs on the diagonal. also_fit: (b, b) booleans, true where a caption says
-    nothing wrong of another pair's clip: such a clip is no counter-example and is left out.
+    logits: (a, b), pairs on the diagonal; rows from b on are captions without a clip, wrong answers for
+    the clips to avoid. also_fit: (a, b) booleans, true where a caption says nothing wrong of another
+    pair's clip: such a clip is no counter-example and is left out.
     """
-    own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    n = logits.shape[1]
+    own = torch.eye(*logits.shape, dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(also_fit & ~own, -torch.inf)
-    right = torch.arange(len(logits), device=logits.device)
-    return (cross_entropy(logits, right) + cross_entropy(logits.T, right)) / 2
+    right = torch.arange(n, device=logits.device)
+    return (cross_entropy(logits[:n], right) + cross_entropy(logits.T, right)) / 2

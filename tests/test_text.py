@@ -79,6 +79,14 @@ def test_a_clip_that_also_fits_is_no_counter_example():
     )
 
 
+def test_captions_without_a_clip_are_wrong_answers_for_clips_only():
+    logits, none = torch.zeros(6, 4), torch.zeros(6, 4, dtype=torch.bool)
+    even = (math.log(4) + math.log(6)) / 2
+    assert text.contrastive_loss(logits, none).item() == pytest.approx(even)
+    logits[4:] = -50
+    assert text.contrastive_loss(logits, none).item() == pytest.approx(math.log(4))
+
+
 def test_what_fits_a_clip_is_what_the_judge_calls_agreement():
     generator = torch.Generator().manual_seed(3)
     scenes = scene.draw_scenes(30, generator, scene.FULL) + scene.draw_scenes(20, generator)

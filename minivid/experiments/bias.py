@@ -45,12 +45,8 @@ def draw_scenes(n: int, generator: torch.Generator, biased: bool) -> list[scene.
 def batch(plan: train.Plan, generator: torch.Generator, biased: bool) -> tuple[Tensor, ...]:
     """Stills (b, 3, 1, 32, 32) and captions' tokens; every other caption leaves the colour out."""
     scenes = draw_scenes(plan.batch, generator, biased)
-    chances = torch.rand(plan.batch, generator=generator).tolist()
-    sentences = [
-        "" if chance < clips.UNSAID else captions.write(encoders.describe(one), generator, 0.5)
-        for one, chance in zip(scenes, chances, strict=True)
-    ]
-    return render.video(scenes, 1), TOKENISER(sentences)
+    sentences = [captions.write(encoders.describe(one), generator, 0.5) for one in scenes]
+    return render.video(scenes, 1), TOKENISER(clips.some_unsaid(sentences, generator))
 
 
 def trained(biased: bool, seed: int, follow: Follow, steps: int = PLAN.steps) -> nn.Module:

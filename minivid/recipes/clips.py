@@ -24,10 +24,19 @@ UNSAID = 0.1  # share of training captions that are empty
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Clips of the easy world (b, 3, 17, 32, 32) and their captions as vectors (b, d); none held out."""
     scenes = held_out.draw_scenes(plan.batch, generator)
-    sentences = write_captions(scenes, generator)
-    unsaid = (torch.rand(plan.batch, generator=generator) < UNSAID).tolist()
-    heard = ["" if empty else words for words, empty in zip(sentences, unsaid, strict=True)]
+    heard = some_unsaid(write_captions(scenes, generator), generator)
     return render.video(scenes), understand(heard)
+
+
+def some_unsaid(
+    sentences: Sequence[str], generator: torch.Generator, share: float = UNSAID
+) -> list[str]:
+    """Captions to train on: a share of them is made empty, so that the network learns both fields.
+
+    Guidance needs them: asked and unasked are then one network (Ho and Salimans 2022, arXiv 2207.12598).
+    """
+    unsaid = (torch.rand(len(sentences), generator=generator) < share).tolist()
+    return ["" if empty else words for words, empty in zip(sentences, unsaid, strict=True)]
 
 
 @functools.cache
