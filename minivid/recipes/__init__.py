@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minivid import train, weights
-from minivid.recipes import clips, judging, pixels, words
+from minivid.recipes import clips, codecs, judging, pixels, words
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
@@ -27,6 +27,7 @@ RECIPES = {
     "pixels": pixels.RECIPE,
     "words": words.RECIPE,
     "clips": clips.RECIPE,
+    "audio_codec": codecs.AUDIO,
 }
 
 
