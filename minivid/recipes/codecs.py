@@ -159,7 +159,8 @@ def audio_score(network: codec.AudioCodec, n: int, seed: int) -> dict:
     """What the sound of the full world loses on the way through the codec.
 
     A stroke is kept where the same note is heard within 50 ms of it, late is the median distance in
-    milliseconds (never heard counts as a second); hum: correlation of the loudness heard before and after. Floors: another clip's sound.
+    milliseconds (never heard counts as a second); hum: correlation of the loudness heard before and
+    after. Floors: another clip's sound.
     """
     scenes = scene.draw_scenes(n, seed, scene.FULL)
     originals = sound.audio(scenes)
