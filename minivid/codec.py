@@ -36,7 +36,6 @@ class Codec(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.channels = channels
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("std", torch.ones(channels))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from minivid.world.scene import DIGITS, SAMPLE_RATE
 from minivid.world.sound import DECAY, HUM_GAIN, NOTE_GAIN, NOTES, PARTIALS
@@ -45,11 +46,15 @@ class Heard:
         return {d for d in DIGITS if self.hums[d].mean() > FAINTEST}
 
 
-def listen(audio: Tensor) -> list[Heard]:
+def listen(audio: Tensor, at_once: int = 50) -> list[Heard]:
     """audio: (b, n) in [-1, 1] at 8192 Hz -> what is heard in each. Raises ValueError for other shapes."""
     if audio.ndim != 2:
         raise ValueError(f"sound of shape {tuple(audio.shape)}: the listener takes (b, n).")
-    rest = audio.float().clone()
+    return [heard for part in audio.split(at_once) for heard in _pursue(part.float().clone())]
+
+
+def _pursue(rest: Tensor) -> list[Heard]:
+    """What is heard in each sound (b, n), whose notes are taken out on the way."""
     strokes = [[] for _ in rest]
     open_ = torch.ones(len(rest), len(NOTES), rest.shape[1], dtype=torch.bool)
     rows = torch.arange(len(rest))
@@ -86,10 +91,10 @@ def _match(sound: Tensor) -> Tensor:
     change = fade - fade.mean()
     size = 1 << (n + len(fade)).bit_length()
     wave = torch.fft.fft(change * turn, size).conj()
-    padded = torch.fft.fft(torch.nn.functional.pad(sound, (BEFORE, 0)), size)
+    padded = torch.fft.fft(pad(sound, (BEFORE, 0)), size)
     found = torch.fft.ifft(padded[:, None] * wave)[..., :n].abs()
-    within = torch.arange(BEFORE, n + BEFORE) < n + BEFORE - END
-    return torch.where(within, 2 * found / (change * fade).sum() / NOTE_GAIN, 0.0)
+    enough = torch.arange(n) < n - END
+    return torch.where(enough, 2 * found / (change * fade).sum() / NOTE_GAIN, 0.0)
 
 
 def _note(pitch: Tensor, before: int = 0, partial: int = 1) -> tuple[Tensor, Tensor]:
@@ -123,11 +128,12 @@ def _hums(sound: Tensor) -> Tensor:
     angle = math.pi * torch.tensor(NOTES)[:, None] * seconds
     down = sound[:, None] * torch.polar(torch.ones_like(angle), -angle)
     window = torch.hann_window(HUM_WINDOW + 1, periodic=False)[None, None]
-    pad = HUM_WINDOW // 2
 
     def smooth(x: Tensor) -> Tensor:
         flat = x.reshape(-1, 1, x.shape[-1])
-        return torch.conv1d(flat, window, stride=HUM_STEP, padding=pad).view(*x.shape[:-1], -1)
+        return torch.conv1d(flat, window, stride=HUM_STEP, padding=HUM_WINDOW // 2).view(
+            *x.shape[:-1], -1
+        )
 
     whole = smooth(torch.ones(1, sound.shape[1]))  # less at the clip's two ends
     return (2 * torch.hypot(smooth(down.real), smooth(down.imag)) / whole / HUM_GAIN).float()

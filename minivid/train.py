@@ -125,6 +125,7 @@ class Optimizer:
     def __init__(self, network: nn.Module, plan: Plan):
         layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d) if plan.muon else ()
         self.kernels = [layer.weight for layer in network.modules() if isinstance(layer, layers)]
+        # Each matrix shares its kernel's memory: what Muon does to the one is done to the other.
         self.matrices = [nn.Parameter(kernel.detach().flatten(1)) for kernel in self.kernels]
         matrices = {id(kernel) for kernel in self.kernels}
         rest = [p for p in network.parameters() if id(p) not in matrices]
@@ -137,9 +138,7 @@ class Optimizer:
     def step(self, share: float) -> None:
         """One step, at this share of the learning rates."""
         for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
-            matrix.grad = (
-                None if kernel.grad is None else kernel.grad.flatten(1)
-            )  # memory is shared
+            matrix.grad = None if kernel.grad is None else kernel.grad.flatten(1)
         for part, rate in zip(self.parts, self.rates, strict=True):
             part.param_groups[0]["lr"] = rate * share
             part.step()

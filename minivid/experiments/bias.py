@@ -42,10 +42,15 @@ def draw_scenes(n: int, generator: torch.Generator, biased: bool) -> list[scene.
     return scene.draw_scenes(n, generator, descriptions=asked)
 
 
+def describe(one: scene.Scene) -> scene.Description:
+    """What a still shows: digits and their colours."""
+    return scene.Description(tuple(scene.Subject(b.digit, b.colour) for b in one.bodies))
+
+
 def batch(plan: train.Plan, generator: torch.Generator, biased: bool) -> tuple[Tensor, ...]:
     """Stills (b, 3, 1, 32, 32) and captions' tokens; every other caption leaves the colour out."""
     scenes = draw_scenes(plan.batch, generator, biased)
-    sentences = [captions.write(encoders.describe(one), generator, 0.5) for one in scenes]
+    sentences = [captions.write(describe(one), generator, 0.5) for one in scenes]
     return render.video(scenes, 1), TOKENISER(clips.some_unsaid(sentences, generator))
 
 

@@ -1,4 +1,4 @@
-"""Who should read the prompt? Four readers, and a sentence in which the order of words matters.
+"""Who should read the prompt? Five readers, and a sentence in which the order of words matters.
 
 "a red 3 moves left, the camera pans up" and "a red 3 moves up, the camera pans left" are the same words.
 Each reader is joined to the shipped video model, which has never seen the camera move, and taught on
@@ -15,9 +15,9 @@ from torch.nn.functional import mse_loss, one_hot
 
 from minivid import diffusion, judge, recipes, text, train
 from minivid.experiments.keeping import Follow, followed, keep, shares
-from minivid.recipes import clips
+from minivid.recipes import clips, words
 from minivid.recipes.judging import referee
-from minivid.recipes.words import TOKENISER, fitting
+from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
 WHAT = "no text, a bag of words, a contrastive encoder, one learned along, one taught that order counts"
@@ -100,11 +100,6 @@ class Told(nn.Module):
         return self.unet(x_t, t, self.encoder(tokens))
 
 
-def describe(one: scene.Scene) -> scene.Description:
-    """What a still shows: digits and their colours."""
-    return scene.Description(tuple(scene.Subject(b.digit, b.colour) for b in one.bodies))
-
-
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Clips under a panning camera (b, 3, 9, 32, 32) and their captions' tokens (b, n), some empty."""
     scenes = scene.draw_scenes(plan.batch, generator, PANNED)
@@ -138,8 +133,8 @@ def draw(
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(sentences), 3, frames, 32, 32, generator=generator)
 
-    def towards(words: list[str]) -> diffusion.Field:
-        tokens = TOKENISER(words)
+    def towards(said: list[str]) -> diffusion.Field:
+        tokens = TOKENISER(said)
         return diffusion.field(lambda x_t, t: network(x_t, t, tokens), clips.PATH, "clean")
 
     field = diffusion.guided(towards(sentences), towards([""] * len(sentences)), guidance)
@@ -192,7 +187,7 @@ def teach_order(seed: int, follow: Follow) -> text.Pair:
     ("Composition-aware hard negatives", Yuksekgonul et al. 2022, arXiv 2210.01936.)
     """
     plan, pair = replace(SWAPS, seed=seed), recipes.load("words").requires_grad_(True)
-    learned = followed(pair, order_loss, lambda g: swaps(plan, g), plan, follow, "swapped captions")
+    learned = followed(pair, words.loss, lambda g: swaps(plan, g), plan, follow, "swapped captions")
     return learned.requires_grad_(False)
 
 
@@ -206,7 +201,7 @@ def swaps(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     shown = [one.describe() for one in scenes]
     said = shown + [swapped(one) for one in shown[: len(panned)]]
     tokens = TOKENISER([captions.write(one) for one in said])
-    return tokens, render.video(scenes, FRAMES), fitting(said, shown)
+    return tokens, render.video(scenes, FRAMES), words.fitting(said, shown)
 
 
 def swapped(one: scene.Description) -> scene.Description:
@@ -214,12 +209,6 @@ def swapped(one: scene.Description) -> scene.Description:
     (subject,) = one.subjects
     way = one.camera.removeprefix("pan ")
     return replace(one, subjects=(replace(subject, heading=way),), camera=f"pan {subject.heading}")
-
-
-def order_loss(pair: text.Pair, shown: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-    """As the pair was trained; the captions beyond the clips are wrong answers."""
-    tokens, video, fits = shown
-    return text.contrastive_loss(pair(tokens, video).float(), fits)
 
 
 def easy(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from minivid import diffusion, judge, metrics, text, train, weights
 from minivid.recipes import held_out
-from minivid.recipes.judging import referee
+from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry, measured
 from minivid.recipes.words import TOKENISER, write_captions
 from minivid.unet import VideoUNet
@@ -121,7 +121,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     asked, seen = [one.describe() for one in scenes], look(viewer, drawn)
     truth, shuffled = look(viewer, real), _shuffle(real, seed)
     mixed = look(viewer, shuffled)
-    table = _agreement(asked, seen, truth)
+    table = _asked_rows(asked, seen, truth)
     jumbled = torch.stack([real.roll(k, 0)[:, :, k] for k in range(real.shape[2])], 2)
     same = [[one.same_digit for one in told] for told in (seen, look(viewer, jumbled), truth)]
     table["identity"] = entry(same[0], same[1], sum(same[2]) / n)
@@ -142,7 +142,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
         )
     scenes, drawn, real = _ask(network, max(1, n // 4), seed + 1, held_out.UNSEEN)
     asked = [one.describe() for one in scenes]
-    unseen = _agreement(asked, look(viewer, drawn), look(viewer, real))
+    unseen = _asked_rows(asked, look(viewer, drawn), look(viewer, real))
     return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
 
 
@@ -168,22 +168,13 @@ def _ask(
     return scenes, torch.cat(drawn), render.video(scenes)
 
 
-def _agreement(
+def _asked_rows(
     asked: list[scene.Description], seen: list[judge.Seen], truth: list[judge.Seen]
 ) -> dict:
-    """One row an attribute; floor: what is seen in the next clip; ceiling: in the real one."""
-    ours, floor, ceiling = (
-        [judge.agreement(a, b.description) for a, b in zip(asked, told, strict=True)]
-        for told in (seen, seen[1:] + seen[:1], truth)
-    )
-    keys = {"digit": "digit", "colour": "colour", "heading": "heading", "all_attributes": "all"}
-    return {
-        name: entry(
-            [row[key] for row in ours],
-            [row[key] for row in floor],
-            sum(row[key] for row in ceiling) / len(ceiling),
-        )
-        for key, name in keys.items()
+    """The rows of what sentences of the easy world say."""
+    rows = agreement(asked, seen, truth)
+    return {key: rows[key] for key in ("digit", "colour", "heading")} | {
+        "all": rows["all_attributes"]
     }
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from minivid import codec, judge, listener, metrics, train
 from minivid.recipes import clips
-from minivid.recipes.judging import referee
+from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry, measured
 from minivid.world import render, scene, sound
 
@@ -68,16 +68,7 @@ def score(network: codec.VideoCodec, n: int, seed: int) -> dict:
     }
     truth = [one.describe() for one in scenes]
     before, after = clips.look(viewer, originals), clips.look(viewer, copies)
-    ours, floor, ceiling = (
-        [judge.agreement(a, b.description) for a, b in zip(truth, told, strict=True)]
-        for told in (after, after[1:] + after[:1], before)
-    )
-    for key in ("digit", "colour", "heading", "hums", "camera", "light", "style", "all_attributes"):
-        table[key] = entry(
-            [row[key] for row in ours],
-            [row[key] for row in floor],
-            sum(row[key] for row in ceiling) / n,
-        )
+    table |= agreement(truth, after, before)
     moved = [_moved(a, b) for a, b in zip(before, after, strict=True)]
     return table | {"moved": measured(metrics.bootstrap(torch.cat(moved)))}
 

@@ -100,6 +100,24 @@ def read(network: judge.Judge, scenes: list[scene.Scene], at_once: int = 100) ->
     return [seen for part in parts for seen in network.read(render.video(part))]
 
 
+def agreement(
+    asked: list[scene.Description], seen: list[judge.Seen], truth: list[judge.Seen]
+) -> dict:
+    """One row an attribute; floor: what is seen in the next clip; ceiling: in the real one."""
+    ours, floor, ceiling = (
+        [judge.agreement(a, b.description) for a, b in zip(asked, told, strict=True)]
+        for told in (seen, seen[1:] + seen[:1], truth)
+    )
+    return {
+        key: entry(
+            [row[key] for row in ours],
+            [row[key] for row in floor],
+            sum(row[key] for row in ceiling) / len(ceiling),
+        )
+        for key in ours[0]
+    }
+
+
 def referee() -> judge.Judge:
     """The shipped judge, who scores every other model."""
     return weights.load("judge", judge.Judge())
