@@ -4,6 +4,7 @@
 recipe, steps, seconds, machine and metrics. Files are written only by `python -m minivid train NAME`.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -77,6 +78,12 @@ def load(name: str, network: nn.Module) -> nn.Module:
         {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     )
     return network.eval()
+
+
+def digest(network: nn.Module) -> str:
+    """A fingerprint of a network's numbers: equal for equal weights, and only for those."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
 
 
 def card(name: str) -> dict:

@@ -1,7 +1,7 @@
 """Video in pixels: a U-Net that turns static into easy-world clips of what a sentence asks for."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -80,11 +80,16 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generat
     )
 
 
-def field(network: nn.Module, asked: Tensor, guidance: float = 1.0) -> diffusion.Field:
+def field(
+    network: nn.Module,
+    asked: Tensor,
+    guidance: float = 1.0,
+    predicts: diffusion.Predicts = "clean",
+) -> diffusion.Field:
     """The velocity field that leads to clips of what was asked: asked (b, d), see `understand`."""
 
     def towards(told: Tensor) -> diffusion.Field:
-        return diffusion.field(lambda x_t, t: network(x_t, t, told), PATH, "clean")
+        return diffusion.field(lambda x_t, t: network(x_t, t, told), PATH, predicts)
 
     if guidance == 1:
         return towards(asked)
@@ -110,6 +115,15 @@ def draw(
 
 
 def score(network: nn.Module, n: int, seed: int) -> dict:
+    """The table of `scored`, of clips that this network draws."""
+    return scored(lambda sentences, seed: draw(network, sentences, seed), n, seed)
+
+
+# Any way from sentences and a seed to clips (b, 3, f, h, w).
+Draw = Callable[[Sequence[str], int], Tensor]
+
+
+def scored(draw: Draw, n: int, seed: int) -> dict:
     """Asked for scenes of the easy world, what does the judge see, and how well does it move?
 
     Scenes of combinations seen in training, and a quarter as many of those held out. Floors: another
@@ -117,7 +131,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     ceilings: the real clips.
     """
     viewer = referee()
-    scenes, drawn, real = _ask(network, n, seed, held_out.SEEN)
+    scenes, drawn, real = _ask(draw, n, seed, held_out.SEEN)
     asked, seen = [one.describe() for one in scenes], look(viewer, drawn)
     truth, shuffled = look(viewer, real), _shuffle(real, seed)
     mixed = look(viewer, shuffled)
@@ -140,7 +154,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
             metrics.jackknife(metrics.frechet, clouds[0], others),
             *(metrics.frechet(cloud, others) for cloud in clouds[1:]),
         )
-    scenes, drawn, real = _ask(network, max(1, n // 4), seed + 1, held_out.UNSEEN)
+    scenes, drawn, real = _ask(draw, max(1, n // 4), seed + 1, held_out.UNSEEN)
     asked = [one.describe() for one in scenes]
     unseen = _asked_rows(asked, look(viewer, drawn), look(viewer, real))
     return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
@@ -158,13 +172,13 @@ def flights(seen: Sequence[judge.Seen]) -> tuple[Tensor, Tensor]:
 
 
 def _ask(
-    network: nn.Module, n: int, seed: int, subjects
+    draw: Draw, n: int, seed: int, subjects: list[scene.Subject]
 ) -> tuple[list[scene.Scene], Tensor, Tensor]:
-    """Scenes, what the network draws when asked for them, and what they look like."""
+    """Scenes, what is drawn when asked for them, and what they look like."""
     scenes = held_out.draw_scenes(n, seed, subjects)
     sentences = [captions.write(one.describe()) for one in scenes]
     parts = [sentences[start : start + 50] for start in range(0, n, 50)]
-    drawn = [draw(network, part, seed + 50 * k).cpu() for k, part in enumerate(parts)]
+    drawn = [draw(part, seed + 50 * k).cpu() for k, part in enumerate(parts)]
     return scenes, torch.cat(drawn), render.video(scenes)
 
 

@@ -33,11 +33,15 @@ def draw_clips(
 
 
 def loss(
-    network: codec.VideoCodec, batch: tuple[Tensor, ...], generator: torch.Generator
+    network: codec.VideoCodec,
+    batch: tuple[Tensor, ...],
+    generator: torch.Generator,
+    pressure: float = KL,
 ) -> Tensor:
     """Absolute and squared error, coloured pixels counted for more, and a little KL.
 
     The square is what PSNR counts; the absolute error goes on pulling where all is nearly right.
+    pressure: the weight of the KL.
     """
     (clip,) = batch
     mean, log_variance = network.posterior(clip)
@@ -45,7 +49,7 @@ def loss(
     error = (network.reconstruct(drawn) - clip).float().abs()
     colourful = (clip.amax(1, keepdim=True) - clip.amin(1, keepdim=True)) / 2
     error = error + SQUARE * error.square()
-    return (error * (1 + INK * colourful)).mean() + KL * codec.kl(mean, log_variance)
+    return (error * (1 + INK * colourful)).mean() + pressure * codec.kl(mean, log_variance)
 
 
 @torch.no_grad()

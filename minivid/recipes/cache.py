@@ -1,0 +1,55 @@
+"""Latents that are made once and kept, so that a diffusion model trains without its codec.
+
+A file holds the latents of certain scenes by a certain codec, and says so in its name: with another codec,
+or other scenes, it is not found, and is made anew.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from minivid import codec, files, weights
+from minivid.world import scene
+
+FOLDER = Path(__file__).parents[2] / "runs" / "latents"
+
+
+@torch.no_grad()
+def latents(
+    name: str,
+    network: codec.Codec,
+    scenes: list[scene.Scene],
+    make: Callable[[list[scene.Scene]], Tensor],
+    folder: Path | None = None,
+    at_once: int = 50,
+) -> Tensor:
+    """The latents of what `make` renders of the scenes: (n, channels, …), half precision.
+
+    name: what the file is called, with a fingerprint of the codec's weights and of the scenes behind it;
+    one of another codec or of other scenes is deleted. Shows progress where it has to encode. A torn file
+    is made again. folder: runs/latents where none is given. Raises OSError where it cannot be written.
+    """
+    made_of = weights.digest(network) + repr(scenes)
+    mark = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    folder = folder or FOLDER
+    path = folder / f"{name}-{mark}.safetensors"
+    if path.exists():
+        try:
+            return safetensors.torch.load_file(path)["latents"]
+        except safetensors.SafetensorError:
+            path.unlink()
+    parts = [scenes[k : k + at_once] for k in range(0, len(scenes), at_once)]
+    where = next(network.parameters()).device
+    bar = tqdm(parts, f"latents of {name}, once", unit=f"{at_once} clips", leave=False)
+    made = torch.cat([network.encode(make(part).to(where)).half().cpu() for part in bar])
+    files.write(path, safetensors.torch.save({"latents": made}))
+    for other in folder.glob(f"{name}-{'?' * len(mark)}.safetensors"):
+        if other != path:
+            other.unlink()
+    return made
