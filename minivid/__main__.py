@@ -56,6 +56,8 @@ def _train(options) -> None:
         steps = recipes.recipe(name).plans[at].steps
         with tqdm(total=steps, desc=f"{name} ({at})", unit="step") as bar:
             for progress in recipes.run(name, at, options.runs):
+                if bar.n == 0:  # a training that is resumed begins where it stopped
+                    bar.initial = bar.n = bar.last_print_n = progress.step - 1
                 bar.update(progress.step - bar.n)
                 bar.set_postfix(loss=f"{progress.loss:.4f}")
 

@@ -1,13 +1,24 @@
 """Experiments keep what they found, seed by seed; their parts do what they say."""
 
 import json
+import math
 
 import pytest
 import torch
 from einops import rearrange
 
-from minivid import diffusion, experiments, recipes, train
-from minivid.experiments import bias, encoders, frames, guidance, keeping, prompts, speeds
+from minivid import codec, diffusion, experiments, metrics, recipes, train
+from minivid.experiments import (
+    bias,
+    compression,
+    encoders,
+    frames,
+    guidance,
+    keeping,
+    prompts,
+    race,
+    speeds,
+)
 from minivid.recipes import clips, held_out, words
 from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
@@ -325,3 +336,72 @@ def test_the_biased_set_is_biased_as_much_as_it_says_and_only_there():
         }
         assert sum(red[3]) / len(red[3]) == pytest.approx(expected, abs=0.05)
         assert sum(red[5]) / len(red[5]) == pytest.approx(1 / 6, abs=0.05)
+
+
+# Compression and the race ------------------------------------------------------------------------
+
+
+def test_every_autoencoder_has_the_numbers_its_name_says():
+    video = render.video(scene.draw_scenes(1, 0), compression.FRAMES)
+    for name, (patch, channels, pressure) in compression.ways().items():
+        latents = codec.VideoCodec(channels, patch).encode(video)
+        assert latents.shape == (1, channels, 3, 32 // patch, 32 // patch), name
+        assert name in (f"{patch}×{patch}, {channels}", f"KL {pressure:g}")
+
+
+def test_what_loses_nothing_is_measured_as_lossless_and_noise_costs_the_more_the_more_there_is():
+    class Nothing(codec.VideoCodec):
+        def posterior(self, clip):
+            return clip, torch.zeros_like(clip)
+
+        def reconstruct(self, unscaled):
+            return unscaled
+
+    network = Nothing(3)
+    network.std.fill_(0.2)
+    found, copies = compression.measure(network, 5, 20)
+    video = render.video(scene.draw_scenes(20, 5), compression.FRAMES)
+    assert torch.allclose(copies, video, atol=1e-6)
+    assert found["digit"][0] == found["colour"][0] == found["heading"][0] == 1
+    assert found["numbers"] == video[0].numel() and found["psnr"][0] == 100
+    assert found["nats"] == pytest.approx(video[0].square().sum().item() / 2, rel=0.1)
+    for shake in compression.SHAKES:  # noise outside [-1, 1] is clamped away, so a little above
+        expected = 10 * math.log10(4 / (0.2 * shake) ** 2)
+        assert found[f"shaken {shake:g}"][0] == pytest.approx(expected, abs=1)
+
+
+def test_an_ideal_coder_needs_as_many_bits_as_there_are_choices():
+    even = torch.arange(4.0).repeat(6, 2, 4).view(6, 2, 4, 4)  # 32 numbers a clip, four values
+    assert compression.entropy(even) == pytest.approx(64)
+    assert compression.entropy(torch.zeros(6, 2, 4, 4)) == 0
+    even[:, 1] = 7.0  # a channel that never changes costs nothing
+    assert compression.entropy(even) == pytest.approx(32)
+
+
+def test_h264_spends_bits_on_quality_and_its_copy_is_the_clip():
+    clip = render.video(scene.draw_scenes(1, 0), 9)[0]
+    (many, fine), (few, coarse) = (compression.h264(clip, crf) for crf in (5, 35))
+    assert fine.shape == coarse.shape == clip.shape and many > 3 * few > 0
+    assert metrics.psnr(fine[None], clip[None]) > 40 > metrics.psnr(coarse[None], clip[None]) > 20
+    assert few < 8 * 9 * 200  # the 675 bytes of comments are not counted
+
+
+def test_arrival_is_read_between_two_looks():
+    curve = [{"seconds": s, "all": share} for s, share in ((100, 0.2), (200, 0.6), (300, 0.5))]
+    assert race.arrival(curve, 0.4) == pytest.approx(150)
+    assert race.arrival(curve, 0.1) == pytest.approx(50)
+    assert race.arrival(curve, 0.7) is None and race.arrival([], 0.1) is None
+
+
+def test_all_sides_of_the_race_run_in_turn_on_clocks_of_their_own(monkeypatch):
+    for key, value in {"KEPT": 60, "EVERY": 0.5, "LONGEST": 2.0, "ASKED": 4}.items():
+        monkeypatch.setattr(race, key, value)
+    found = race.run(0, _quiet, target=1.1)  # which nobody reaches
+    assert set(found) == {"latents", "pixels, folded", "pixels"}
+    counts = [side["parameters"] for side in found.values()]
+    assert max(counts) < 1.1 * min(counts)
+    for side in found.values():
+        assert side["arrival"] is None and side["curve"]
+        seconds = [point["seconds"] for point in side["curve"]]
+        assert seconds == sorted(seconds) and 0.5 <= seconds[0]
+        assert all(set(point) >= {"step", "digit", "all"} for point in side["curve"])

@@ -61,6 +61,7 @@ def test_parameter_counts_are_those_the_notebooks_quote():
         "pixels": 4_000_460,
         "words": 1_434_337,
         "clips": 4_241_568,
+        "video_codec": 1_232_256,
         "audio_codec": 1_505_952,
     }
     assert sum(p.numel() for p in UNet(width=32).parameters()) == 1_015_148

@@ -27,6 +27,7 @@ RECIPES = {
     "pixels": pixels.RECIPE,
     "words": words.RECIPE,
     "clips": clips.RECIPE,
+    "video_codec": codecs.VIDEO,
     "audio_codec": codecs.AUDIO,
 }
 

@@ -10,7 +10,8 @@ from minivid.recipes.recipe import Recipe, entry, measured
 from minivid.world import render, scene, sound
 
 FORMATS = (*3 * ((32, 32),), (24, 24), (40, 40), (24, 32), (32, 24), (32, 40), (40, 32))  # h, w
-LARGER = (48, 48)  # a format of the score that training never shows
+WIDER = (40, 56)  # h, w: a larger frame than training shows, of digits as large as some it shows
+LARGER = (48, 48)  # one in which the digits too are larger than any it shows
 SQUARE = 5.0  # how much a squared error counts beside the absolute one
 INK = 2.0  # how much more a pixel of full colour counts than a grey one
 LAST = 0.06  # seconds at a clip's end in which a stroke is not counted
@@ -56,20 +57,19 @@ def loss(
 def score(network: codec.VideoCodec, n: int, seed: int) -> dict:
     """What clips of the full world lose on the way through the codec.
 
-    psnr: decibels, the mean over clips; floor: another clip in its place. larger_psnr: of a format never
-    trained on. Then what the judge reads, against what was so; ceiling: what it reads in the originals.
-    moved: short sides between a digit's place before and after.
+    psnr: decibels, the mean over clips; floor: another clip in its place. wider_psnr, larger_psnr: of
+    formats never trained on. Then what the judge reads, against what was so; ceiling: what it reads in
+    the originals. moved: short sides between a digit's place before and after.
     """
     viewer = referee()
     scenes = scene.draw_scenes(n, seed, scene.FULL)
     originals = render.video(scenes)
     copies = through(network, originals)
-    larger = draw_clips(max(2, n // 4), seed + 1, *LARGER)
     floor = metrics.psnr(originals.roll(1, 0), originals).mean().item()
-    table = {
-        "psnr": measured(metrics.bootstrap(metrics.psnr(copies, originals)), floor),
-        "larger_psnr": measured(metrics.bootstrap(metrics.psnr(through(network, larger), larger))),
-    }
+    table = {"psnr": measured(metrics.bootstrap(metrics.psnr(copies, originals)), floor)}
+    for key, size in (("wider_psnr", WIDER), ("larger_psnr", LARGER)):
+        more = draw_clips(max(2, n // 4), seed + 1, *size)
+        table[key] = measured(metrics.bootstrap(metrics.psnr(through(network, more), more)))
     truth = [one.describe() for one in scenes]
     before, after = clips.look(viewer, originals), clips.look(viewer, copies)
     table |= agreement(truth, after, before)

@@ -1,0 +1,91 @@
+"""Video in latents: the U-Net of `clips`, its text and its sampler, on what the codec keeps of a clip."""
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from minivid import codec, diffusion, train, weights
+from minivid.recipes import cache, clips, held_out
+from minivid.recipes.recipe import Recipe
+from minivid.recipes.words import write_captions
+from minivid.unet import VideoUNet
+from minivid.world import render, scene
+
+KEPT = 20_000  # clips whose latents are made once, to be trained on
+SHIFT = 2.0  # fewer numbers say the same thing than in pixels, so it takes less noise to hide it
+
+
+@functools.cache
+def video_codec() -> codec.VideoCodec:
+    """The shipped video autoencoder."""
+    return weights.load("video_codec", codec.VideoCodec()).requires_grad_(False)
+
+
+@functools.cache
+def training_set(n: int) -> tuple[Tensor, list[scene.Scene]]:
+    """Latents to train on, and their scenes; none held out."""
+    scenes = held_out.draw_scenes(n, train.step_seed(0, 0))
+    return cache.latents("easy", video_codec(), scenes, render.video), scenes
+
+
+def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Latents of clips of the easy world (b, 8, 5, 8, 8) and their captions as vectors (b, d)."""
+    kept, scenes = training_set(KEPT)
+    which = torch.randint(len(kept), (plan.batch,), generator=generator)
+    sentences = write_captions([scenes[k] for k in which], generator)
+    return kept[which].float(), clips.understand(clips.some_unsaid(sentences, generator))
+
+
+def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+    """The velocity is predicted: here no stem has to carry more numbers than the network is wide."""
+    clean, asked = batch
+    return diffusion.loss(
+        lambda x_t, t: network(x_t, t, asked),
+        clean,
+        generator,
+        clips.PATH,
+        "velocity",
+        draw_t=lambda n, g: diffusion.shift(diffusion.uniform(n, g), SHIFT),
+    )
+
+
+def field(network: nn.Module, asked: Tensor, guidance: float = 1.0) -> diffusion.Field:
+    """The velocity field that leads to latents of what was asked: asked (b, d), see `clips.understand`."""
+    return clips.field(network, asked, guidance, "velocity")
+
+
+@torch.no_grad()
+def draw(
+    network: nn.Module,
+    sentences: Sequence[str],
+    seed: int,
+    steps: int = 8,
+    guidance: float = clips.GUIDANCE,
+) -> Tensor:
+    """Clips of what the sentences ask for: (b, 3, 17, 32, 32) in [-1, 1]. Seeded on the CPU."""
+    where = next(network.parameters()).device
+    noise = torch.randn(len(sentences), 8, 5, 8, 8, generator=torch.Generator().manual_seed(seed))
+    towards = field(network.eval(), clips.understand(sentences).to(where), guidance)
+    times = diffusion.schedule(steps, SHIFT)
+    *_, last = diffusion.sample(towards, noise.to(where), times, clips.PATH, diffusion.heun)
+    return video_codec().to(where).decode(last.x_t).clamp(-1, 1)
+
+
+def score(network: nn.Module, n: int, seed: int) -> dict:
+    """The table of `clips.scored`, of clips that this network and the codec's decoder draw."""
+    return clips.scored(lambda sentences, seed: draw(network, sentences, seed), n, seed)
+
+
+RECIPE = Recipe(
+    what="a video U-Net that turns static into latents of easy-world clips of what a sentence asks for",
+    build=lambda at: VideoUNet(8, fold=1, moment=1, width=32, blocks=1),
+    draw=batch,
+    loss=loss,
+    plans={
+        "laptop": train.Plan(8000, 32, learning_rate=1e-3, muon=0.02, precision="bf16"),
+        "gpu": train.Plan(20_000, 128, learning_rate=1e-3, muon=0.02, precision="bf16"),
+    },
+    score=score,
+)
