@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import codec, metrics
+from minivid import codec, metrics, train
 from minivid.recipes import codecs
 from minivid.world import scene, sound
 
@@ -88,3 +88,23 @@ def test_both_losses_fall_when_a_small_codec_learns():
             optimizer.step()
             losses.append(value.item())
         assert losses[-1] < 0.7 * losses[0]
+
+
+def test_both_video_codecs_save_what_their_recipes_say():
+    for recipe, side, saved in ((codecs.VIDEO, 32, 20), (codecs.VIDEO_64, 64, 48)):
+        (clips,) = recipe.draw(train.Plan(1, 2, 1e-3), torch.Generator().manual_seed(3))
+        network = recipe.build("laptop")
+        with torch.no_grad():
+            assert network.decode(network.encode(clips)).shape == clips.shape
+            whole = torch.zeros(1, 3, 17, side, side)
+            assert whole.numel() > saved * network.encode(whole).numel()
+
+
+def test_a_codec_for_larger_clips_is_drawn_and_scored_larger():
+    seeds = [torch.Generator().manual_seed(seed) for seed in (4, 4)]
+    plan = train.Plan(1, 2, 1e-3)
+    small, large = codecs.VIDEO.draw(plan, seeds[0])[0], codecs.VIDEO_64.draw(plan, seeds[1])[0]
+    assert large.shape[3] == 2 * small.shape[3] and large.shape[4] == 2 * small.shape[4]
+    seen = []
+    codecs.VIDEO_64.score(Changed(lambda clip: (seen.append(clip.shape[3:]), clip)[1]), 4, 0)
+    assert seen == [(64, 64), (80, 112), (96, 96)]

@@ -63,6 +63,7 @@ def test_parameter_counts_are_those_the_notebooks_quote():
         "clips": 4_241_568,
         "video_codec": 1_232_256,
         "audio_codec": 1_505_952,
+        "latents": 1_078_824,
     }
     assert sum(p.numel() for p in UNet(width=32).parameters()) == 1_015_148
 

@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 
 from minivid import files, recipes
-from minivid.experiments import bias, encoders, frames, guidance, prompts, speeds
+from minivid.experiments import bias, compression, encoders, frames, guidance, prompts, race, speeds
 from minivid.experiments.keeping import FOLDER, Follow
 
 EXPERIMENTS = {
@@ -20,6 +20,8 @@ EXPERIMENTS = {
     "encoders": encoders,
     "prompts": prompts,
     "bias": bias,
+    "compression": compression,
+    "race": race,
 }
 
 

@@ -24,7 +24,7 @@ from minivid.unet import VideoUNet
 from minivid.world import captions, render
 
 WHAT = "the same U-Net on pixels and on latents, CPU-seconds to the same agreement"
-SEEDS = (0, 1, 2)
+SEEDS = (0,)
 WIDTH = 32
 KEPT = 2000  # clips whose latents are trained on
 TARGET = 0.8  # share of clips with digit, colour and heading as asked

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minivid import train, weights
-from minivid.recipes import clips, codecs, judging, pixels, words
+from minivid.recipes import clips, codecs, judging, latents, pixels, words
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
@@ -29,6 +29,7 @@ RECIPES = {
     "clips": clips.RECIPE,
     "video_codec": codecs.VIDEO,
     "audio_codec": codecs.AUDIO,
+    "latents": latents.RECIPE,
 }
 
 

@@ -1,5 +1,8 @@
 """The two autoencoders, taught on the full world: what they keep is all that later models can say."""
 
+from dataclasses import replace
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -19,10 +22,10 @@ SPECTRA = (128, 512, 2048)  # samples in a window
 KL = 1e-4  # how much a nat of KL a latent costs, in mean absolute errors
 
 
-def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Clips of the full world (b, 3, 17, h, w), one format a batch."""
-    which = int(torch.randint(len(FORMATS), (), generator=generator))
-    return (draw_clips(plan.batch, generator, *FORMATS[which]),)
+def batch(plan: train.Plan, generator: torch.Generator, times: int = 1) -> tuple[Tensor, ...]:
+    """Clips of the full world (b, 3, 17, h, w), one format a batch; times: how much larger than 32×32."""
+    height, width = FORMATS[int(torch.randint(len(FORMATS), (), generator=generator))]
+    return (draw_clips(plan.batch, generator, times * height, times * width),)
 
 
 def draw_clips(
@@ -54,8 +57,8 @@ def loss(
 
 
 @torch.no_grad()
-def score(network: codec.VideoCodec, n: int, seed: int) -> dict:
-    """What clips of the full world lose on the way through the codec.
+def score(network: codec.VideoCodec, n: int, seed: int, times: int = 1) -> dict:
+    """What clips of the full world lose on the way through the codec; times: as in `batch`.
 
     psnr: decibels, the mean over clips; floor: another clip in its place. wider_psnr, larger_psnr: of
     formats never trained on. Then what the judge reads, against what was so; ceiling: what it reads in
@@ -63,12 +66,12 @@ def score(network: codec.VideoCodec, n: int, seed: int) -> dict:
     """
     viewer = referee()
     scenes = scene.draw_scenes(n, seed, scene.FULL)
-    originals = render.video(scenes)
+    originals = render.video(scenes, height=32 * times, width=32 * times)
     copies = through(network, originals)
     floor = metrics.psnr(originals.roll(1, 0), originals).mean().item()
     table = {"psnr": measured(metrics.bootstrap(metrics.psnr(copies, originals)), floor)}
-    for key, size in (("wider_psnr", WIDER), ("larger_psnr", LARGER)):
-        more = draw_clips(max(2, n // 4), seed + 1, *size)
+    for key, (height, width) in (("wider_psnr", WIDER), ("larger_psnr", LARGER)):
+        more = draw_clips(max(2, n // 4), seed + 1, times * height, times * width)
         table[key] = measured(metrics.bootstrap(metrics.psnr(through(network, more), more)))
     truth = [one.describe() for one in scenes]
     before, after = clips.look(viewer, originals), clips.look(viewer, copies)
@@ -97,9 +100,9 @@ def through(network: codec.Codec, many: Tensor, at_once: int = 50) -> Tensor:
     )
 
 
-def finish(network: codec.Codec) -> None:
+def finish(network: codec.Codec, times: int = 1) -> None:
     """Measure what the latents' channels are shifted and scaled by, on clips of the full world."""
-    network.measure(draw_clips(1000, train.step_seed(0, 0)))
+    network.measure(draw_clips(1000, train.step_seed(0, 0), 32 * times, 32 * times))
 
 
 VIDEO = Recipe(
@@ -115,6 +118,15 @@ VIDEO = Recipe(
     },
     score=score,
     finish=finish,
+)
+
+VIDEO_64 = replace(
+    VIDEO,
+    what="the same for 64×64: 4 frames of 8×8 pixels in 12 numbers",
+    build=lambda at: codec.VideoCodec(12, patch=8),
+    draw=partial(batch, times=2),
+    score=partial(score, times=2),
+    finish=partial(finish, times=2),
 )
 
 

@@ -84,7 +84,7 @@ RECIPE = Recipe(
     draw=batch,
     loss=loss,
     plans={
-        "laptop": train.Plan(8000, 32, learning_rate=1e-3, muon=0.02, precision="bf16"),
+        "laptop": train.Plan(6000, 32, learning_rate=1e-3, muon=0.02, precision="bf16"),
         "gpu": train.Plan(20_000, 128, learning_rate=1e-3, muon=0.02, precision="bf16"),
     },
     score=score,
