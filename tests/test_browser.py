@@ -31,6 +31,7 @@ NOTEBOOKS = [
     "02_pixel_diffusion.ipynb",
     "03_video_diffusion.ipynb",
     "04_text_guidance.ipynb",
+    "05_latent_diffusion.ipynb",
 ]
 RUN_SECONDS = 360  # for all cells of one notebook
 SLIDER_SECONDS = 60  # for one answer to a slider
