@@ -59,7 +59,7 @@ def trained(biased: bool, seed: int, follow: Follow, steps: int = PLAN.steps) ->
     plan = replace(PLAN, seed=seed, steps=steps)
     network = encoders.Told(encoders.Frozen())
     what = f"{'biased' if biased else 'fair'}, seed {seed}"
-    return followed(network, encoders.loss, lambda g: batch(plan, g, biased), plan, follow, what)
+    return followed(network, clips.loss, lambda g: batch(plan, g, biased), plan, follow, what)
 
 
 def measure(viewer: judge.Judge, video: Tensor, prompt: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from av.bitstream import BitStreamFilterContext
 from torch import Tensor
 
-from minivid import codec, metrics, train
+from minivid import codec, metrics, show, train
 from minivid.experiments.keeping import Follow, followed, keep, means, shares
 from minivid.recipes import clips, codecs
 from minivid.recipes.judging import referee
@@ -63,14 +63,13 @@ def measure(network: codec.VideoCodec, seed: int, n: int = 200) -> tuple[dict, T
     """
     scenes = scene.draw_scenes(n, seed)
     originals = render.video(scenes, FRAMES)
-    copies = codecs.through(network, originals)
     latents = torch.cat([network.encode(part) for part in originals.split(50)])
+    copies = codecs.decoded(network, latents)
     nats = [codec.kl(*network.posterior(part)) for part in originals.split(50)]
     rows = {"psnr": metrics.psnr(copies, originals)}
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
     for shake in SHAKES:
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
-        parts = (latents + shake * noise).split(50)
-        shaken = torch.cat([network.decode(part).clamp(-1, 1) for part in parts])
+        shaken = codecs.decoded(network, latents + shake * noise)
         rows[f"shaken {shake:g}"] = metrics.psnr(shaken, originals)
     seen = [one.description.subjects for one in clips.look(referee(), copies)]
     truth = [one.describe().subjects[0] for one in scenes]
@@ -100,7 +99,7 @@ def h264(clip: Tensor, crf: int) -> tuple[int, Tensor]:
 
     Full colour resolution, the slowest preset; packets alone, without container and comments.
     """
-    frames = ((clip + 1) * 127.5).round().byte().permute(1, 2, 3, 0).contiguous().numpy()
+    frames = np.ascontiguousarray(show.pixels(clip.permute(1, 2, 3, 0)))
     file = io.BytesIO()
     with av.open(file, "w", format="h264") as output:
         options = {"crf": str(crf), "preset": "veryslow"}

@@ -107,19 +107,6 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     return render.video(scenes, FRAMES), TOKENISER(clips.some_unsaid(sentences, generator))
 
 
-def loss(network: nn.Module, shown: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-    """As the video model is trained."""
-    clean, tokens = shown
-    return diffusion.loss(
-        lambda x_t, t: network(x_t, t, tokens),
-        clean,
-        generator,
-        clips.PATH,
-        "clean",
-        draw_t=clips.draw_t,
-    )
-
-
 @torch.no_grad()
 def draw(
     network: nn.Module,
@@ -178,7 +165,9 @@ def trained(name: str, seed: int, follow: Follow) -> nn.Module:
     elif isinstance(reader, Taught):
         reader.text = teach_order(seed, follow).text
     plan, network = replace(PLAN, seed=seed), Told(reader)
-    return followed(network, loss, lambda g: batch(plan, g), plan, follow, f"{name}, seed {seed}")
+    return followed(
+        network, clips.loss, lambda g: batch(plan, g), plan, follow, f"{name}, seed {seed}"
+    )
 
 
 def teach_order(seed: int, follow: Follow) -> text.Pair:

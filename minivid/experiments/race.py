@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from minivid import train
 from minivid.experiments.keeping import Follow
-from minivid.recipes import clips, held_out, latents
-from minivid.recipes.judging import agreement, referee
-from minivid.recipes.words import write_captions
+from minivid.recipes import cache, clips, held_out, latents
+from minivid.recipes.judging import referee
 from minivid.unet import VideoUNet
 from minivid.world import captions, render
 
@@ -64,9 +63,8 @@ class Runner:
         asked = [one.describe() for one in scenes]
         drawn = self.draw(progress.network, [captions.write(one) for one in asked], seed)
         seen = clips.look(referee(), drawn)
-        rows = agreement(asked, seen, seen)
-        keys = {"digit": "digit", "colour": "colour", "heading": "heading", "all_attributes": "all"}
-        right = {name: rows[key]["ours"] for key, name in keys.items()}
+        rows = clips.asked_rows(asked, seen, seen)
+        right = {name: row["ours"] for name, row in rows.items()}
         return {"seconds": round(self.seconds, 1), "step": progress.step, **right}
 
 
@@ -83,19 +81,11 @@ def on_latents(seed: int) -> Runner:
     """Latents encoded beforehand, which the clock counts."""
     began = time.process_time()
     scenes = held_out.draw_scenes(KEPT, train.step_seed(seed, 0))
-    parts = [scenes[k : k + 50] for k in range(0, KEPT, 50)]
-    encode = latents.video_codec().encode
-    with torch.no_grad():
-        kept = torch.cat([encode(render.video(part)) for part in parts])
+    kept = cache.encode("the race", latents.video_codec(), scenes, render.video)
     seconds = time.process_time() - began
-
-    def batch(generator: torch.Generator) -> tuple[Tensor, ...]:
-        which = torch.randint(KEPT, (PLAN.batch,), generator=generator)
-        sentences = write_captions([scenes[k] for k in which], generator)
-        return kept[which], clips.understand(clips.some_unsaid(sentences, generator))
-
     torch.manual_seed(seed)
     network = VideoUNet(8, fold=1, moment=1, width=WIDTH, blocks=1)
+    batch = partial(latents.pick, kept, scenes, PLAN)
     return Runner("latents", network, latents.loss, batch, latents.draw, seconds=seconds)
 
 

@@ -20,7 +20,6 @@ from minivid.world import scene
 FOLDER = Path(__file__).parents[2] / "runs" / "latents"
 
 
-@torch.no_grad()
 def latents(
     name: str,
     network: codec.Codec,
@@ -44,12 +43,24 @@ def latents(
             return safetensors.torch.load_file(path)["latents"]
         except safetensors.SafetensorError:
             path.unlink()
-    parts = [scenes[k : k + at_once] for k in range(0, len(scenes), at_once)]
-    where = next(network.parameters()).device
-    bar = tqdm(parts, f"latents of {name}, once", unit=f"{at_once} clips", leave=False)
-    made = torch.cat([network.encode(make(part).to(where)).half().cpu() for part in bar])
+    made = encode(name, network, scenes, make, at_once).half()
     files.write(path, safetensors.torch.save({"latents": made}))
     for other in folder.glob(f"{name}-{'?' * len(mark)}.safetensors"):
         if other != path:
             other.unlink()
     return made
+
+
+@torch.no_grad()
+def encode(
+    name: str,
+    network: codec.Codec,
+    scenes: list[scene.Scene],
+    make: Callable[[list[scene.Scene]], Tensor],
+    at_once: int = 50,
+) -> Tensor:
+    """As `latents`, but made now and not kept, in full precision: (n, channels, …) on the CPU."""
+    parts = [scenes[k : k + at_once] for k in range(0, len(scenes), at_once)]
+    where = next(network.parameters()).device
+    bar = tqdm(parts, f"latents of {name}, once", unit=f"{at_once} clips", leave=False)
+    return torch.cat([network.encode(make(part).to(where)).cpu() for part in bar])

@@ -56,12 +56,18 @@ def encode(tokens: Tensor) -> Tensor:
     return _words().text(tokens)[1]
 
 
-def draw_t(n: int, generator: torch.Generator) -> Tensor:
+def draw_t(n: int, generator: torch.Generator, by: float = SHIFT) -> Tensor:
     """Noise levels to train on: (n,) in [0, 1), more of them high."""
-    return diffusion.shift(diffusion.uniform(n, generator), SHIFT)
+    return diffusion.shift(diffusion.uniform(n, generator), by)
 
 
-def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+def loss(
+    network: nn.Module,
+    batch: tuple[Tensor, ...],
+    generator: torch.Generator,
+    predicts: diffusion.Predicts = "clean",
+    shift: float = SHIFT,
+) -> Tensor:
     """The clean clip is predicted, and compared as it is, more often at high noise.
 
     The stem hands the network 96 numbers for two frames of 4×4 pixels; to predict noise or velocity it
@@ -75,8 +81,8 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generat
         clean,
         generator,
         PATH,
-        "clean",
-        draw_t=draw_t,
+        predicts,
+        draw_t=functools.partial(draw_t, by=shift),
     )
 
 
@@ -135,7 +141,7 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
     asked, seen = [one.describe() for one in scenes], look(viewer, drawn)
     truth, shuffled = look(viewer, real), _shuffle(real, seed)
     mixed = look(viewer, shuffled)
-    table = _asked_rows(asked, seen, truth)
+    table = asked_rows(asked, seen, truth)
     jumbled = torch.stack([real.roll(k, 0)[:, :, k] for k in range(real.shape[2])], 2)
     same = [[one.same_digit for one in told] for told in (seen, look(viewer, jumbled), truth)]
     table["identity"] = entry(same[0], same[1], sum(same[2]) / n)
@@ -156,7 +162,7 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
         )
     scenes, drawn, real = _ask(draw, max(1, n // 4), seed + 1, held_out.UNSEEN)
     asked = [one.describe() for one in scenes]
-    unseen = _asked_rows(asked, look(viewer, drawn), look(viewer, real))
+    unseen = asked_rows(asked, look(viewer, drawn), look(viewer, real))
     return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
 
 
@@ -182,7 +188,7 @@ def _ask(
     return scenes, torch.cat(drawn), render.video(scenes)
 
 
-def _asked_rows(
+def asked_rows(
     asked: list[scene.Description], seen: list[judge.Seen], truth: list[judge.Seen]
 ) -> dict:
     """The rows of what sentences of the easy world say."""

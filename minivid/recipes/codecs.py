@@ -95,9 +95,15 @@ def _moved(before: judge.Seen, after: judge.Seen) -> Tensor:
 @torch.no_grad()
 def through(network: codec.Codec, many: Tensor, at_once: int = 50) -> Tensor:
     """Clips, or sounds, encoded and decoded: what is left of them, in [-1, 1]."""
-    return torch.cat(
-        [network.decode(network.encode(part)).clamp(-1, 1) for part in many.split(at_once)]
+    return decoded(
+        network, torch.cat([network.encode(part) for part in many.split(at_once)]), at_once
     )
+
+
+@torch.no_grad()
+def decoded(network: codec.Codec, latents: Tensor, at_once: int = 50) -> Tensor:
+    """The clips, or sounds, that many latents stand for, in [-1, 1]."""
+    return torch.cat([network.decode(part).clamp(-1, 1) for part in latents.split(at_once)])
 
 
 def finish(network: codec.Codec, times: int = 1) -> None:

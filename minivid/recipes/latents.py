@@ -32,7 +32,13 @@ def training_set(n: int) -> tuple[Tensor, list[scene.Scene]]:
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Latents of clips of the easy world (b, 8, 5, 8, 8) and their captions as vectors (b, d)."""
-    kept, scenes = training_set(KEPT)
+    return pick(*training_set(KEPT), plan, generator)
+
+
+def pick(
+    kept: Tensor, scenes: list[scene.Scene], plan: train.Plan, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """A batch of latents that are kept, and captions of their scenes as vectors."""
     which = torch.randint(len(kept), (plan.batch,), generator=generator)
     sentences = write_captions([scenes[k] for k in which], generator)
     return kept[which].float(), clips.understand(clips.some_unsaid(sentences, generator))
@@ -40,15 +46,7 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
     """The velocity is predicted: here no stem has to carry more numbers than the network is wide."""
-    clean, asked = batch
-    return diffusion.loss(
-        lambda x_t, t: network(x_t, t, asked),
-        clean,
-        generator,
-        clips.PATH,
-        "velocity",
-        draw_t=lambda n, g: diffusion.shift(diffusion.uniform(n, g), SHIFT),
-    )
+    return clips.loss(network, batch, generator, "velocity", SHIFT)
 
 
 def field(network: nn.Module, asked: Tensor, guidance: float = 1.0) -> diffusion.Field:
