@@ -57,10 +57,14 @@ class Tokeniser:
 
 
 class TextEncoder(nn.Module):
-    """Tokens (b, n) -> what each word means where it stands (b, n, d), and the whole (b, d)."""
+    """Tokens (b, n) -> what each word means where it stands (b, n, d), and the whole (b, d).
+
+    Trailing padding may be cut off: it changes nothing.
+    """
 
     def __init__(self, words: int, width: int = 128, layers: int = 3, heads: int = 4):
         super().__init__()
+        self.width = width
         self.word = nn.Embedding(words, width)
         self.place = nn.Parameter(0.02 * torch.randn(LENGTH, width))
         self.layers = nn.ModuleList([Layer(width, heads) for _ in range(layers)])
@@ -68,7 +72,7 @@ class TextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         said = tokens != PADDING
-        x = self.word(tokens) + self.place
+        x = self.word(tokens) + self.place[: tokens.shape[1]]
         seen = rearrange(said, "b n -> b 1 1 n").clone()
         seen[..., 0] = True  # an empty sentence still looks at something
         for layer in self.layers:

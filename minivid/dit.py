@@ -1,0 +1,167 @@
+"""The diffusion transformer: tokens that look at each other, at the words, and at how noisy they are.
+
+DiT (Peebles and Xie 2022, arXiv 2212.09748) put a plain transformer in the place of the U-Net and told
+each block the noise level by a scale, a shift and a gate, the gates beginning at zero ("AdaLN-zero").
+The block here is what has become of it since: normalised queries and keys (Dehghani et al. 2023, arXiv
+2302.05442), rotary positions (Su et al. 2021, arXiv 2104.09864) in seconds and pixels, gated
+feed-forwards (Shazeer 2020, arXiv 2002.05202), words by cross-attention, and one modulation that all
+blocks share up to an offset (PixArt-α, Chen et al. 2023, arXiv 2310.00426).
+
+Every token has a noise level of its own. Whoever gives some of them level 0 says: these are known.
+"""
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, normalize, scaled_dot_product_attention, silu
+
+from minivid.layers import TimeEmbedding, zeroed
+
+HEAD = 32  # numbers of a head: 16 rotating pairs, shared out among seconds, down and right
+PAIRS = (6, 5, 5)
+# The fastest and the slowest turn of those pairs, in the unit of each axis.
+TURNS = ((0.25, 16.0), (8.0, 256.0), (8.0, 256.0))
+
+
+class DiT(nn.Module):
+    """Tokens to tokens, whatever the format.
+
+    numbers: in a token; asked: width of the words' vectors; depth: blocks.
+    """
+
+    def __init__(self, numbers: int, width: int = 192, depth: int = 8, asked: int = 128):
+        super().__init__()
+        self.stem = nn.Linear(numbers, width)
+        self.edges = nn.Linear(8 * EDGES, width, bias=False)
+        self.time = TimeEmbedding(width)
+        self.whole = nn.Linear(asked, width)
+        self.words = nn.Linear(asked, width)
+        self.modulation = zeroed(nn.Linear(width, 6 * width))
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.last = zeroed(nn.Linear(width, 2 * width))
+        self.out = zeroed(nn.Linear(width, numbers))
+
+    def forward(
+        self,
+        x_t: Tensor,
+        places: Tensor,
+        t: Tensor,
+        words: Tensor,
+        whole: Tensor,
+        seen: Tensor | None = None,
+        heard: Tensor | None = None,
+    ) -> Tensor:
+        """x_t: (b, n, numbers), places: (b, n, 5) or (n, 5), see `patches.places` -> (b, n, numbers).
+
+        t: noise levels, (b, 1) or one for each token (b, n); words: (b, m, asked), what each word means;
+        whole: (b, 1, asked) or (b, n, asked), what the whole sentence means. seen, heard: booleans
+        (b, n, n) and (b, n, m), true where a token may look at a token, or a word; everywhere if not given.
+        """
+        x = self.stem(x_t) + self.edges(_edges(places))
+        told = silu(self.time(t) + self.whole(whole))
+        six = self.modulation(told)
+        turns = rotations(places)
+        words = self.words(words)
+        for block in self.blocks:
+            x = block(x, six, turns, words, seen, heard)
+        scale, shift = self.last(told).chunk(2, -1)
+        return self.out(_normed(x) * (1 + scale) + shift)
+
+
+class Block(nn.Module):
+    """Look at the other tokens, look at the words, think: (b, n, d) -> (b, n, d).
+
+    At the start every gate is zero, so a block changes nothing.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.look = Look(width, width)
+        self.read = Look(width, width)
+        self.think = Think(width)
+        self.offset = nn.Parameter(torch.zeros(6 * width))
+        zeroed(self.read.out)
+
+    def forward(self, x, six, turns, words, seen=None, heard=None) -> Tensor:
+        scale, shift, gate, scale2, shift2, gate2 = (six + self.offset).chunk(6, -1)
+        y = _normed(x) * (1 + scale) + shift
+        x = x + gate * self.look(y, y, turns, turns, seen)
+        x = x + self.read(_normed(x), words, seen=heard)
+        return x + gate2 * self.think(_normed(x) * (1 + scale2) + shift2)
+
+
+class Look(nn.Module):
+    """Attention with normalised queries and keys: (b, n, d) looks at (b, m, d) -> (b, n, d)."""
+
+    def __init__(self, width: int, other: int):
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(other, 2 * width, bias=False)
+        self.out = nn.Linear(width, width)
+        self.sharpness = nn.Parameter(torch.full((width // HEAD, 1, 1), math.log(8.0)))
+
+    def forward(self, x, others, turns=None, their_turns=None, seen=None) -> Tensor:
+        q = rearrange(self.query(x), "b n (heads d) -> b heads n d", d=HEAD)
+        k, v = rearrange(
+            self.key_value(others), "b m (two heads d) -> two b heads m d", two=2, d=HEAD
+        )
+        with torch.autocast(x.device.type, enabled=False):
+            if x.device.type == "cpu":
+                q, k, v = q.float(), k.float(), v.float()
+            q, k = normalize(q, dim=-1) * self.sharpness.exp(), normalize(k, dim=-1)
+            if turns is not None:
+                q, k = rotate(q, turns), rotate(k, their_turns)
+            mask = None if seen is None else seen[:, None]
+            y = scaled_dot_product_attention(q, k.to(q), v.to(q), attn_mask=mask, scale=1.0)
+        return self.out(rearrange(y, "b heads n d -> b n (heads d)"))
+
+
+class Think(nn.Module):
+    """A gated feed-forward, SwiGLU: (..., d) -> (..., d)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        hidden = 32 * round(8 * width / 3 / 32)
+        self.wide, self.narrow = nn.Linear(width, 2 * hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.wide(x).chunk(2, -1)
+        return self.narrow(silu(gate) * value)
+
+
+def rotations(places: Tensor) -> Tensor:
+    """The angle of every rotating pair: (..., n, 5) -> (..., n, HEAD / 2).
+
+    Each pair turns with one axis, once in so many seconds or pixels.
+    """
+    angles = []
+    for axis, (pairs, (fast, slow)) in enumerate(zip(PAIRS, TURNS, strict=True)):
+        rates = 2 * math.pi / torch.logspace(math.log10(fast), math.log10(slow), pairs)
+        angles.append(places[..., axis, None] * rates.to(places))
+    return torch.cat(angles, -1)
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn each pair of numbers by its angle: (b, heads, n, HEAD), (n, …) or (b, n, HEAD / 2)."""
+    angles = angles if angles.ndim == 2 else angles[:, None]
+    cos, sin = angles.cos(), angles.sin()
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+EDGES = 6
+
+
+def _edges(places: Tensor) -> Tensor:
+    """How far each wall is, as sines and cosines: (..., n, 5) -> (..., n, 8 · EDGES)."""
+    at, frame = places[..., 1:3], places[..., 3:5]
+    away = torch.cat([frame / 2 + at, frame / 2 - at], -1)
+    rates = 2 * math.pi / torch.logspace(math.log10(8), math.log10(256), EDGES)
+    angles = (away[..., None] * rates.to(places)).flatten(-2)
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def _normed(x: Tensor) -> Tensor:
+    return layer_norm(x, x.shape[-1:])

@@ -1,0 +1,91 @@
+"""From a sentence to a clip: who is asked what, in which format, and what happens to a wrong word."""
+
+import pytest
+import torch
+from torch import nn
+
+from minivid import codec, generator, text
+from minivid.generator import Format
+from minivid.world import captions
+
+TOKENISER = text.Tokeniser(captions.WORDS)
+RED, BLUE = "a red 3 moves right", "a blue 7 moves up, the camera pans left"
+
+
+@pytest.fixture
+def small() -> generator.Generator:
+    """A generator that has learned nothing, but in which nothing is zero either."""
+    torch.manual_seed(0)
+    network = generator.TextToVideo(len(TOKENISER.words), width=32, depth=1)
+    for parameter in network.dit.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return generator.Generator(network, codec.VideoCodec(fine=8, coarse=8), TOKENISER)
+
+
+def test_a_clip_depends_on_its_sentence_and_seed_and_not_on_its_neighbours(small):
+    both = small.draw([RED, BLUE], seed=3, steps=2)
+    torch.testing.assert_close(both[1:], small.draw([BLUE], seed=4, steps=2), rtol=1e-4, atol=1e-5)
+    assert (both[1:] - small.draw([RED], seed=4, steps=2)).abs().max() > 1e-4
+    assert (both[1:] - small.draw([BLUE], seed=5, steps=2)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "shape", [Format(1, 32, 32), Format(9, 24, 40), Format(17, 48, 32)], ids=str
+)
+def test_any_format_the_codec_takes_can_be_asked_for(small, shape):
+    video = small.draw([RED], steps=1, shape=shape)
+    assert video.shape == (1, 3, shape.frames, shape.height, shape.width)
+    assert video.abs().max() <= 1
+    states = list(small.walk([RED], steps=3, shape=shape))
+    assert [round(step.t, 2) for step in states] == [0.8, 0.5, 0.0]
+    torch.testing.assert_close(
+        small.decode(states[-1].x_t), small.draw([RED], steps=3, shape=shape)
+    )
+
+
+def test_guidance_0_ignores_the_sentence_and_1_looks_once(small):
+    for one, other in ((RED, BLUE), (RED, "")):
+        drawn = [small.draw([said], steps=2, guidance=0) for said in (one, other)]
+        torch.testing.assert_close(*drawn)
+    plain = small.field([RED], 1)
+    looks = []
+    small.network.register_forward_hook(lambda *_: looks.append(1))
+    x_t, t = small.noise(1, 0), torch.ones(1)
+    plain(x_t, t)
+    assert len(looks) == 1
+    asked = plain(x_t, t)
+    unasked = small.field([""], 1)(x_t, t)
+    torch.testing.assert_close(small.field([RED], 3)(x_t, t), unasked + 3 * (asked - unasked))
+
+
+def test_each_latent_may_have_a_noise_level_of_its_own(small):
+    x_t, tokens = small.noise(2, 0), TOKENISER([RED, BLUE])
+    level = torch.tensor([0.3, 0.9])
+    with torch.no_grad():
+        one = small.network(x_t, level, tokens)
+        grid = level[:, None, None, None].expand(2, 5, 8, 8).clone()
+        torch.testing.assert_close(small.network(x_t, grid, tokens), one)
+        grid[:, 0] = 0  # the first frame is known
+        assert (small.network(x_t, grid, tokens) - one).abs().amax((1, 3, 4)).min() > 1e-4
+
+
+def test_what_follows_a_sentence_changes_nothing(small):
+    x_t, t = small.noise(1, 0), torch.ones(1)
+    with torch.no_grad():
+        padded = small.network(x_t, t, TOKENISER([RED]))
+        torch.testing.assert_close(small.network(x_t, t, TOKENISER([RED])[:, :5]), padded)
+
+
+@pytest.mark.parametrize(
+    "ask, said",
+    [
+        (lambda g: g.draw(["a rde 3 moves right"]), "'rde'.*red"),
+        (lambda g: g.draw([RED], shape=Format(16, 32, 32)), "16 frames of 32×32.*1 \\+ 4k"),
+        (lambda g: g.draw([RED], shape=Format(17, 36, 32)), "32×36.*multiple of 8"),
+        (lambda g: g.draw([RED], steps=0), "0 steps"),
+        (lambda g: g.network(torch.zeros(1, 8, 5, 9, 8), torch.ones(1), TOKENISER([RED])), "5×9×8"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_plainly(small, ask, said):
+    with pytest.raises(ValueError, match=said):
+        ask(small)

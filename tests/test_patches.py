@@ -1,0 +1,128 @@
+"""Cut and joined again, nothing is lost; a token knows where and when it was."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivid import codec, patches
+from minivid.world import scene
+
+sides = st.integers(1, 4)
+three = st.tuples(sides, sides, sides)
+
+
+def latents_of(b: int, c: int, grid, seed: int = 0) -> torch.Tensor:
+    return torch.randn(b, c, *grid, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(1, 5), three, three)
+def test_any_latents_cut_into_any_patches_are_whole_again(b, c, counts, patch):
+    grid = [n * size for n, size in zip(counts, patch, strict=True)]
+    latents = latents_of(b, c, grid)
+    tokens = patches.patchify(latents, patch)
+    assert tokens.shape == (b, torch.tensor(counts).prod(), c * torch.tensor(patch).prod())
+    torch.testing.assert_close(patches.unpatchify(tokens, grid, patch), latents, rtol=0, atol=0)
+    again = patches.patchify(patches.unpatchify(tokens.flip(1), grid, patch), patch)
+    torch.testing.assert_close(again, tokens.flip(1), rtol=0, atol=0)
+
+
+def test_a_token_holds_one_block_and_they_go_through_time_then_down_then_right():
+    latents = latents_of(1, 3, (2, 4, 6))
+    tokens = patches.patchify(latents, (1, 2, 3))
+    blocks = [
+        latents[0, :, f : f + 1, y : y + 2, x : x + 3].flatten()
+        for f in (0, 1)
+        for y in (0, 2)
+        for x in (0, 3)
+    ]
+    torch.testing.assert_close(tokens[0], torch.stack(blocks), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda: patches.patchify(torch.zeros(1, 8, 5, 9, 8), (1, 2, 2)), "5×9×8.*1×2×2.*5×8×8"),
+        (lambda: patches.patchify(torch.zeros(1, 8, 5, 8, 8), (2, 2, 2)), "5×8×8.*2×2×2.*4×8×8"),
+        (lambda: patches.places((5, 8, 9), (1, 2, 2), 4), "5×8×9.*1×2×2"),
+        (
+            lambda: patches.unpatchify(torch.zeros(1, 81, 32), (5, 8, 8), (1, 2, 2)),
+            "81 tokens.*80 tokens",
+        ),
+        (
+            lambda: patches.unpatchify(torch.zeros(1, 80, 30), (5, 8, 8), (1, 2, 2)),
+            "30 numbers.*holds 4",
+        ),
+        (lambda: patches.pack([torch.zeros(9, 2)], [torch.zeros(9, 5)], 8), "9 tokens.*8"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_sentence(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+# Where and when ----------------------------------------------------------------------------------
+
+
+def test_the_clock_and_the_grid_are_the_worlds_and_the_codecs():
+    assert patches.FRAMES_PER_SECOND == scene.FRAMES_PER_SECOND
+    assert patches.FRAMES == codec.FRAMES
+    shown = scene.frame_times(17)
+    middles = torch.cat([shown[:1], shown[1:].view(4, 4).mean(1)])
+    seconds = patches.places((5, 8, 8), (1, 8, 8), 4)[:, 0]
+    torch.testing.assert_close(seconds.double(), middles)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), three)
+def test_a_patch_is_where_the_middle_of_its_parts_is(f, h, w, patch):
+    grid = (f * patch[0], h * patch[1], w * patch[2])
+    fine = patches.places(grid, (1, 1, 1), 4).T.view(1, 5, *grid)
+    parts = patches.patchify(fine, patch)[0].unflatten(1, (5, -1)).mean(2)
+    torch.testing.assert_close(patches.places(grid, patch, 4), parts)
+
+
+def test_places_are_pixels_from_the_middle_of_the_frame():
+    at = patches.places((1, 8, 12), (1, 2, 2), 4)
+    assert at[0].tolist() == [1 / 16, -12.0, -20.0, 32.0, 48.0]
+    assert at[-1].tolist() == [1 / 16, 12.0, 20.0, 32.0, 48.0]
+    torch.testing.assert_close(at[:, 1:3].mean(0), torch.zeros(2))
+
+
+def test_a_still_is_where_a_clips_first_frame_is():
+    still, clip = (patches.places((f, 8, 8), (1, 2, 2), 4) for f in (1, 5))
+    torch.testing.assert_close(clip[:16], still, rtol=0, atol=0)
+
+
+# Packing -----------------------------------------------------------------------------------------
+
+
+def lists_of(lengths: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    generator = torch.Generator().manual_seed(len(lengths))
+    clips = [torch.randn(n, 3, generator=generator) for n in lengths]
+    return clips, [torch.randn(n, 5, generator=generator) for n in lengths]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(40, 90))
+def test_every_clip_is_packed_once_and_comes_out_as_it_went_in(lengths, row):
+    clips, at = lists_of(lengths)
+    packed = patches.pack(clips, at, row)
+    for given_, found in (
+        (clips, patches.unpack(packed.tokens, packed.clip)),
+        (at, patches.unpack(packed.places, packed.clip)),
+    ):
+        assert len(given_) == len(found)
+        for one, other in zip(given_, found, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    full = (packed.clip >= 0).sum(1)
+    assert full.sum() == sum(lengths) and packed.clip.shape[1] == row
+    assert len(full) < 2 or full.sort().values[:2].sum() > row, "two rows would have fitted in one"
+
+
+def test_nobody_looks_into_another_clip_or_into_emptiness():
+    clips, at = lists_of([3, 2])
+    clip = patches.pack(clips, at, 6).clip
+    blocks = torch.block_diag(torch.ones(3, 3), torch.ones(2, 2), torch.ones(1, 1)).bool()
+    assert torch.equal(patches.same_clip(clip, clip)[0], blocks)
