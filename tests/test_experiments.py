@@ -11,6 +11,7 @@ from minivid import codec, diffusion, experiments, metrics, recipes, train
 from minivid.experiments import (
     bias,
     compression,
+    crops,
     encoders,
     frames,
     guidance,
@@ -405,3 +406,45 @@ def test_all_sides_of_the_race_run_in_turn_on_clocks_of_their_own(monkeypatch):
         seconds = [point["seconds"] for point in side["curve"]]
         assert seconds == sorted(seconds) and 0.5 <= seconds[0]
         assert all(set(point) >= {"step", "digit", "all"} for point in side["curve"])
+
+
+# Crops -------------------------------------------------------------------------------------------
+
+
+def test_a_digit_is_cut_off_where_it_reaches_over_the_frame():
+    scenes = crops.draw_scenes(120, 0, crops.WIDE)
+    whole = crops.pictures(scenes, crops.WIDE, False)
+    squares = crops.pictures(scenes, crops.WIDE, True)
+    assert whole.shape[3:] == (32, 48) and squares.shape[3:] == (32, 32)
+    assert torch.equal(squares, whole[..., 8:40])
+    assert not crops.cut_off(whole).any()
+    reach = torch.tensor([abs(one.bodies[0].start[0]) + one.bodies[0].width / 2 for one in scenes])
+    outside = (
+        reach > render.VIEW / 2
+    )  # of what the middle square shows, short sides from its centre
+    sure = (reach - render.VIEW / 2).abs() > 0.06
+    assert 20 < outside.sum() < 70
+    assert torch.equal(crops.cut_off(squares)[sure], outside[sure] & ~_gone(scenes)[sure])
+
+
+def _gone(scenes) -> torch.Tensor:
+    """Whether nothing of the digit is left in the middle square."""
+    near = [abs(one.bodies[0].start[0]) - one.bodies[0].width / 2 for one in scenes]
+    return torch.tensor(near) > render.VIEW / 2
+
+
+def test_a_still_is_asked_for_in_words_that_can_be_seen_in_it():
+    (one,) = crops.draw_scenes(1, 0, crops.TALL)
+    said = captions.parse(crops.wish(one))
+    body = one.bodies[0]
+    assert said.subjects == (scene.Subject(body.digit, body.colour),)
+
+
+def test_crops_and_native_formats_are_trained_on_the_same_scenes(monkeypatch):
+    monkeypatch.setattr(crops, "KEPT", 20)
+    sets = {cropped: crops.training_set(0, cropped) for cropped in (False, True)}
+    assert [made.shape[2:] for made, _ in sets[False]] == [(1, 8, 12), (1, 12, 8)]
+    assert [made.shape[2:] for made, _ in sets[True]] == [(1, 8, 8), (1, 8, 8)]
+    assert [said for _, said in sets[False]] == [said for _, said in sets[True]]
+    draw = crops.trained(True, 0, _quiet, train.Plan(2, 4, 1e-3))
+    assert draw(["a red 3"], 0, steps=1, shape=crops.WIDE).shape == (1, 3, 1, 32, 48)

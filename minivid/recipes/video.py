@@ -1,11 +1,12 @@
 """Text to video: a diffusion transformer on latents, of the full world, in many formats."""
 
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from minivid import diffusion, train
+from minivid import diffusion, text, train
 from minivid.generator import PATH, SHIFT, Format
 from minivid.recipes import cache, clips, held_out, latents
 from minivid.recipes.words import TOKENISER, write_captions
@@ -53,14 +54,21 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     n = min(MOST * plan.batch, usual // kept[0].numel())
     which = torch.randint(len(kept), (n,), generator=generator)
     sentences = write_captions([scenes[k] for k in which], generator)
-    return kept[which].float(), TOKENISER(clips.some_unsaid(sentences, generator))
+    return kept[which].float(), tokens(clips.some_unsaid(sentences, generator))
+
+
+def tokens(sentences: Sequence[str]) -> Tensor:
+    """Sentences as tokens (b, n), n a multiple of 8 into which the longest fits."""
+    numbers = TOKENISER(sentences)
+    longest = int((numbers != text.PADDING).sum(1).max())
+    return numbers[:, : max(8, -(-longest // 8) * 8)]
 
 
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
     """The velocity is predicted, more often at high noise."""
-    clean, tokens = batch
+    clean, said = batch
     return diffusion.loss(
-        lambda x_t, t: network(x_t, t, tokens),
+        lambda x_t, t: network(x_t, t, said),
         clean,
         generator,
         PATH,

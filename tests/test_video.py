@@ -1,0 +1,82 @@
+"""Text to video in many formats: what it is trained on, and that a batch costs the same in every one."""
+
+import pytest
+import torch
+
+from minivid import generator, train
+from minivid.recipes import cache, held_out, latents, video
+from minivid.recipes.words import TOKENISER
+from minivid.world import render, scene
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """The recipe's training sets, but small, and kept where the test can see them."""
+    monkeypatch.setattr(cache, "FOLDER", tmp_path)
+    formats = {at: (12, share) for at, (_, share) in video.FORMATS.items()}
+    monkeypatch.setattr(video, "FORMATS", formats)
+    video.training_set.cache_clear()
+    yield tmp_path
+    video.training_set.cache_clear()
+
+
+def test_every_format_comes_up_and_costs_about_as_many_tokens(few):
+    plan, seen, cost = train.Plan(1, 16, 1e-3), {}, {}
+    for seed in range(60):
+        clean, said = video.batch(plan, torch.Generator().manual_seed(seed))
+        seen[tuple(clean.shape[2:])] = len(clean)
+        cost[tuple(clean.shape[2:])] = clean.numel() / (16 * 8 * 5 * 8 * 8)
+        assert len(said) == len(clean) and said.shape[1] % 8 == 0
+    grids = {(1 + at.frames // 4, at.height // 4, at.width // 4) for at in video.FORMATS}
+    assert seen.keys() == grids
+    assert max(seen.values()) == video.MOST * plan.batch, "stills, whose number is held down"
+    rest = [share for grid, share in cost.items() if grid != (1, 8, 8)]
+    assert 0.85 < min(rest) and max(rest) <= 1.2
+    assert len(list(few.iterdir())) == len(video.FORMATS)
+
+
+def test_latents_are_of_the_scenes_in_their_format_and_nothing_held_out(few):
+    at = generator.Format(17, 32, 48)
+    kept, scenes = video.training_set(12, at)
+    with torch.no_grad():
+        real = latents.video_codec().encode(render.video(scenes[:3], 17, 32, 48))
+    torch.testing.assert_close(kept[:3].float(), real, atol=5e-3, rtol=5e-3)
+    shown = set().union(*(_combinations(video.training_set(12, at)[1]) for at in video.FORMATS))
+    assert len(shown) > 50 and not shown & set(held_out.UNSEEN)
+    assert not set(video.FORMATS) & set(video.NEVER)
+
+
+def test_no_two_formats_share_their_scenes(few):
+    firsts = [repr(video.training_set(12, at)[1][0].bodies[0].hand) for at in video.FORMATS]
+    assert len(set(firsts)) == len(firsts)
+
+
+def test_who_knows_the_velocity_has_no_loss():
+    clean = torch.randn(6, 8, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    said = TOKENISER(["a red 3"] * 6)
+
+    def knows(x_t, t, tokens):
+        assert tokens is said
+        return (x_t - clean) / t.view(-1, 1, 1, 1, 1).clamp(min=1e-6)
+
+    draws = torch.Generator().manual_seed(0)
+    assert video.loss(knows, (clean, said), draws) < 1e-6
+    silent = video.loss(lambda x_t, t, tokens: torch.zeros_like(x_t), (clean, said), draws)
+    assert silent.item() == pytest.approx(2, rel=0.05)
+
+
+def _combinations(scenes) -> set[scene.Subject]:
+    return {
+        scene.Subject(body.digit, body.colour, body.heading)
+        for one in scenes
+        for body in one.bodies
+    }
+
+
+def test_in_scenes_of_two_digits_too_only_what_was_asked_for_appears():
+    scenes = held_out.draw_scenes(400, 3, world=scene.FULL)
+    counts = [len(one.bodies) for one in scenes]
+    assert 150 < counts.count(2) < 250 and set(counts) == {1, 2}
+    assert _combinations(scenes) <= set(held_out.SEEN) and len(_combinations(scenes)) > 180
+    kept_back = held_out.draw_scenes(100, 3, held_out.UNSEEN, scene.FULL)
+    assert _combinations(kept_back) == set(held_out.UNSEEN)
