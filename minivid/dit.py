@@ -21,8 +21,10 @@ from minivid.layers import TimeEmbedding, zeroed
 
 HEAD = 32  # numbers of a head: 16 rotating pairs, shared out among seconds, down and right
 PAIRS = (6, 5, 5)
-# The fastest and the slowest turn of those pairs, in the unit of each axis.
-TURNS = ((0.25, 16.0), (8.0, 256.0), (8.0, 256.0))
+EDGES = 6  # waves in which each border's distance is told
+# In how many seconds and pixels the fastest and the slowest of those pairs turn once. Neighbours of our
+# formats are half a second and 8 pixels apart: what turns once on that way could not tell them apart.
+TURNS = ((0.6, 20.0), (18.0, 300.0), (18.0, 300.0))
 
 
 class DiT(nn.Module):
@@ -138,8 +140,7 @@ def rotations(places: Tensor) -> Tensor:
     """
     angles = []
     for axis, (pairs, (fast, slow)) in enumerate(zip(PAIRS, TURNS, strict=True)):
-        rates = 2 * math.pi / torch.logspace(math.log10(fast), math.log10(slow), pairs)
-        angles.append(places[..., axis, None] * rates.to(places))
+        angles.append(places[..., axis, None] * _rates(fast, slow, pairs).to(places))
     return torch.cat(angles, -1)
 
 
@@ -151,16 +152,18 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
-EDGES = 6
-
-
 def _edges(places: Tensor) -> Tensor:
     """How far each wall is, as sines and cosines: (..., n, 5) -> (..., n, 8 · EDGES)."""
     at, frame = places[..., 1:3], places[..., 3:5]
     away = torch.cat([frame / 2 + at, frame / 2 - at], -1)
-    rates = 2 * math.pi / torch.logspace(math.log10(8), math.log10(256), EDGES)
+    rates = _rates(*TURNS[1], EDGES)
     angles = (away[..., None] * rates.to(places)).flatten(-2)
     return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def _rates(fast: float, slow: float, n: int) -> Tensor:
+    """Angles a second, or a pixel, of n pairs that turn once in `fast` … `slow` of them: (n,)."""
+    return 2 * math.pi / torch.logspace(math.log10(fast), math.log10(slow), n)
 
 
 def _normed(x: Tensor) -> Tensor:
