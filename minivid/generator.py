@@ -74,6 +74,9 @@ class Format:
         return f"{self.frames} frames of {self.width}×{self.height}"
 
 
+USUAL = Format()
+
+
 @dataclass(frozen=True)
 class Generator:
     """A model that is ready to be asked."""
@@ -88,7 +91,7 @@ class Generator:
         seed: int = 0,
         steps: int = STEPS,
         guidance: float = GUIDANCE,
-        shape: Format = Format(),
+        shape: Format = USUAL,
     ) -> Iterator[diffusion.Step]:
         """Latents (b, c, f, h, w) on their way from static to what is asked for; see `draw`."""
         noise, times = self.noise(len(sentences), seed, shape), diffusion.schedule(steps, SHIFT)
@@ -101,7 +104,7 @@ class Generator:
         seed: int = 0,
         steps: int = STEPS,
         guidance: float = GUIDANCE,
-        shape: Format = Format(),
+        shape: Format = USUAL,
     ) -> Tensor:
         """Clips of what the sentences ask for: (b, 3, frames, height, width) in [-1, 1].
 
@@ -117,7 +120,7 @@ class Generator:
         """The clips that latents stand for, in [-1, 1]."""
         return self.codec.decode(latents).clamp(-1, 1)
 
-    def noise(self, n: int, seed: int, shape: Format = Format()) -> Tensor:
+    def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
         """Static for n clips, each from a seed of its own: (n, c, f, h, w)."""
         _, down, right = (
             side * size

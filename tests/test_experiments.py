@@ -10,6 +10,7 @@ from einops import rearrange
 from minivid import codec, diffusion, experiments, metrics, recipes, train
 from minivid.experiments import (
     bias,
+    blocks,
     compression,
     crops,
     encoders,
@@ -20,7 +21,7 @@ from minivid.experiments import (
     race,
     speeds,
 )
-from minivid.recipes import clips, held_out, words
+from minivid.recipes import clips, held_out, video, words
 from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
 
@@ -448,3 +449,52 @@ def test_crops_and_native_formats_are_trained_on_the_same_scenes(monkeypatch):
     assert [said for _, said in sets[False]] == [said for _, said in sets[True]]
     draw = crops.trained(True, 0, _quiet, train.Plan(2, 4, 1e-3))
     assert draw(["a red 3"], 0, steps=1, shape=crops.WIDE).shape == (1, 3, 1, 32, 48)
+
+
+# Transformers ------------------------------------------------------------------------------------
+
+
+def test_the_published_transformer_has_the_published_number_of_parameters():
+    """DiT-S/2 (arXiv 2212.09748, table 1) on 32×32×4 latents, with its table of 256 places."""
+    made = blocks.Classic(16, 384, 12, 6, torch.nn.Embedding(1001, 384), outputs=32)
+    assert sum(p.numel() for p in made.parameters()) + 256 * 384 == 32_963_360
+
+
+def test_a_published_block_is_diffusers_with_the_same_weights():
+    from diffusers.models.attention import BasicTransformerBlock
+
+    torch.manual_seed(0)
+    theirs = BasicTransformerBlock(
+        48, 4, 12, attention_bias=True, activation_fn="gelu-approximate", num_embeds_ada_norm=10,
+        norm_type="ada_norm_zero", norm_elementwise_affine=False,
+    ).eval()  # fmt: skip
+    ours = blocks.ClassicBlock(48, 4)
+    attention, (wide, _, narrow) = theirs.attn1, theirs.ff.net
+    pairs = {
+        ours.out: attention.to_out[0],
+        ours.wide: wide.proj,
+        ours.narrow: narrow,
+        ours.modulation: theirs.norm1.linear,
+    }
+    for mine, other in pairs.items():
+        mine.load_state_dict(other.state_dict())
+    qkv = (attention.to_q, attention.to_k, attention.to_v)
+    with torch.no_grad():
+        ours.qkv.weight.copy_(torch.cat([one.weight for one in qkv]))
+        ours.qkv.bias.copy_(torch.cat([one.bias for one in qkv]))
+        x, t, label = torch.randn(3, 7, 48), torch.tensor([1.0, 400.0, 999.0]), torch.arange(3)
+        told = theirs.norm1.emb(t, label, hidden_dtype=torch.float32)
+        expected = theirs(x, timestep=t, class_labels=label)
+        torch.testing.assert_close(ours(x, told), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_every_network_of_the_race_answers_and_begins_with_silence():
+    x_t, said = torch.randn(2, 8, 3, 8, 8), video.tokens(["a red 3", "a blue 7 moves up"])
+    for name, network in blocks.networks(0).items():
+        with torch.no_grad():
+            assert network(x_t, torch.tensor([0.2, 0.9]), said).abs().max() == 0, name
+            for parameter in network.dit.parameters():
+                torch.nn.init.normal_(parameter, std=0.1)
+            one, other = (network(x_t, torch.tensor([0.2, t]), said) for t in (0.9, 0.5))
+        torch.testing.assert_close(one[0], other[0], msg=f"{name}: clips of a batch are strangers")
+        assert (one[1] - other[1]).abs().max() > 1e-3, f"{name} hears the noise level"

@@ -6,7 +6,7 @@ import torch
 from minivid import generator, train
 from minivid.recipes import cache, held_out, latents, video
 from minivid.recipes.words import TOKENISER
-from minivid.world import render, scene
+from minivid.world import captions, render, scene
 
 
 @pytest.fixture
@@ -80,3 +80,35 @@ def test_in_scenes_of_two_digits_too_only_what_was_asked_for_appears():
     assert _combinations(scenes) <= set(held_out.SEEN) and len(_combinations(scenes)) > 180
     kept_back = held_out.draw_scenes(100, 3, held_out.UNSEEN, scene.FULL)
     assert _combinations(kept_back) == set(held_out.UNSEEN)
+
+
+def test_the_score_asks_for_every_format_and_for_the_full_world(monkeypatch):
+    """Whoever draws what was asked for is right in every row."""
+    made = {}
+
+    class Knows:
+        def __init__(self, *_):
+            pass
+
+        def draw(self, sentences, seed=0, shape=generator.USUAL):
+            room = render.room_for(shape.height, shape.width)
+            asked = [captions.parse(sentence) for sentence in sentences]
+            scenes = scene.draw_scenes(len(asked), seed, scene.EASY, room, asked)
+            made[shape] = made.get(shape, 0) + len(scenes)
+            return render.video(scenes, shape.frames, shape.height, shape.width)
+
+    monkeypatch.setattr(video, "generator_of", Knows)
+    table = video.score(None, 24, 5)
+    shapes = {*video.FORMATS, *video.NEVER}
+    assert made.keys() == shapes and made[generator.USUAL] == 24 + 6 + 24 + 6 + 6
+    shares = (
+        "digit",
+        "all",
+        "full_all_attributes",
+        "unseen_full_digit",
+        "at_1x32x32",
+        "at_25x32x32",
+    )
+    assert all(table[key]["ours"] >= 0.83 for key in shares), table
+    assert len([key for key in table if key.startswith("at_")]) == len(shapes)
+    assert table["full_all_attributes"]["floor"] < 0.3

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from minivid import diffusion, judge, metrics, text, train, weights
+from minivid.generator import USUAL, Format
 from minivid.recipes import held_out
 from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry, measured
@@ -137,7 +138,7 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
     ceilings: the real clips.
     """
     viewer = referee()
-    scenes, drawn, real = _ask(draw, n, seed, held_out.SEEN)
+    scenes, drawn, real = ask(draw, n, seed, held_out.SEEN)
     asked, seen = [one.describe() for one in scenes], look(viewer, drawn)
     truth, shuffled = look(viewer, real), _shuffle(real, seed)
     mixed = look(viewer, shuffled)
@@ -160,7 +161,7 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
             metrics.jackknife(metrics.frechet, clouds[0], others),
             *(metrics.frechet(cloud, others) for cloud in clouds[1:]),
         )
-    scenes, drawn, real = _ask(draw, max(1, n // 4), seed + 1, held_out.UNSEEN)
+    scenes, drawn, real = ask(draw, max(1, n // 4), seed + 1, held_out.UNSEEN)
     asked = [one.describe() for one in scenes]
     unseen = asked_rows(asked, look(viewer, drawn), look(viewer, real))
     return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
@@ -177,15 +178,21 @@ def flights(seen: Sequence[judge.Seen]) -> tuple[Tensor, Tensor]:
     return places, scene.frame_times(places.shape[1])
 
 
-def _ask(
-    draw: Draw, n: int, seed: int, subjects: list[scene.Subject]
+def ask(
+    draw: Draw,
+    n: int,
+    seed: int,
+    subjects: list[scene.Subject],
+    world: scene.World = scene.EASY,
+    shape: Format = USUAL,
 ) -> tuple[list[scene.Scene], Tensor, Tensor]:
-    """Scenes, what is drawn when asked for them, and what they look like."""
-    scenes = held_out.draw_scenes(n, seed, subjects)
+    """Scenes, what is drawn when asked for them, and what they look like in that format."""
+    room = render.room_for(shape.height, shape.width)
+    scenes = held_out.draw_scenes(n, seed, subjects, world, room)
     sentences = [captions.write(one.describe()) for one in scenes]
     parts = [sentences[start : start + 50] for start in range(0, n, 50)]
     drawn = [draw(part, seed + 50 * k).cpu() for k, part in enumerate(parts)]
-    return scenes, torch.cat(drawn), render.video(scenes)
+    return scenes, torch.cat(drawn), render.video(scenes, shape.frames, shape.height, shape.width)
 
 
 def asked_rows(

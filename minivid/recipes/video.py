@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from minivid import diffusion, text, train
-from minivid.generator import PATH, SHIFT, Format
+from minivid import diffusion, judge, text, train
+from minivid.generator import PATH, SHIFT, Format, Generator
 from minivid.recipes import cache, clips, held_out, latents
+from minivid.recipes.judging import agreement, referee
+from minivid.recipes.recipe import entry
 from minivid.recipes.words import TOKENISER, write_captions
 from minivid.world import render, scene
 
@@ -75,3 +77,47 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generat
         "velocity",
         draw_t=functools.partial(clips.draw_t, by=SHIFT),
     )
+
+
+def score(network: nn.Module, n: int, seed: int) -> dict:
+    """Asked for scenes of the easy world, of the full one, and of other formats: what does the judge see?
+
+    The rows of `clips.scored`; `full_` rows, of everything a caption says, and `unseen_full_` ones, of
+    combinations held out; and for each format the share of easy scenes with digit and colour, and heading
+    where there is one to see, as asked.
+    """
+    ready = generator_of(network)
+    table = clips.scored(ready.draw, n, seed)
+    for prefix, subjects, share in (("", held_out.SEEN, 1), ("unseen_", held_out.UNSEEN, 4)):
+        rows = _full(ready.draw, n // share, seed + 3, subjects)
+        table |= {f"{prefix}full_{key}": row for key, row in rows.items()}
+    for at in (*FORMATS, *NEVER):
+        table[f"at_{at.frames}x{at.height}x{at.width}"] = _at(ready, n // 4, seed + 4, at)
+    return table
+
+
+def generator_of(network: nn.Module) -> Generator:
+    """The network, ready to be asked."""
+    where = next(network.parameters()).device
+    return Generator(network, latents.video_codec().to(where), TOKENISER)
+
+
+def _full(draw: clips.Draw, n: int, seed: int, subjects: list[scene.Subject]) -> dict:
+    scenes, drawn, real = clips.ask(draw, n, seed, subjects, scene.FULL)
+    viewer = referee()
+    asked = [one.describe() for one in scenes]
+    return agreement(asked, clips.look(viewer, drawn), clips.look(viewer, real))
+
+
+def _at(ready: Generator, n: int, seed: int, shape: Format) -> dict:
+    def draw(sentences: Sequence[str], seed: int) -> Tensor:
+        return ready.draw(sentences, seed, shape=shape)
+
+    scenes, drawn, real = clips.ask(draw, n, seed, held_out.SEEN, shape=shape)
+    asked, viewer = [one.describe() for one in scenes], referee()
+    keys = ("digit", "colour") if shape.frames == 1 else ("digit", "colour", "heading")
+    seen, truth = (
+        [all(judge.agreement(a, b.description)[key] for key in keys) for a, b in zip(asked, told)]
+        for told in (clips.look(viewer, drawn), clips.look(viewer, real))
+    )
+    return entry(seen, None, sum(truth) / n)
