@@ -2,7 +2,8 @@
 
 DiT (Peebles and Xie 2022, arXiv 2212.09748) put a plain transformer in the place of the U-Net and told
 each block the noise level by a scale, a shift and a gate, the gates beginning at zero ("AdaLN-zero").
-The block here is what has become of it since: normalised queries and keys (Dehghani et al. 2023, arXiv
+The block here is what has become of it since: root-mean-square norms (Zhang and Sennrich 2019, arXiv
+1910.07467), normalised queries and keys (Dehghani et al. 2023, arXiv
 2302.05442), rotary positions (Su et al. 2021, arXiv 2104.09864) in seconds and pixels, gated
 feed-forwards (Shazeer 2020, arXiv 2002.05202), words by cross-attention, and one modulation that all
 blocks share up to an offset (PixArt-α, Chen et al. 2023, arXiv 2310.00426).
@@ -15,7 +16,7 @@ import math
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, normalize, scaled_dot_product_attention, silu
+from torch.nn.functional import normalize, rms_norm, scaled_dot_product_attention, silu
 
 from minivid.layers import TimeEmbedding, zeroed
 
@@ -167,4 +168,4 @@ def _rates(fast: float, slow: float, n: int) -> Tensor:
 
 
 def _normed(x: Tensor) -> Tensor:
-    return layer_norm(x, x.shape[-1:])
+    return rms_norm(x.float(), x.shape[-1:])  # in bf16 it would be slow, and coarse

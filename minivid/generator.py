@@ -32,7 +32,7 @@ class TextToVideo(nn.Module):
         channels: int = 8,
         stride: int = 4,
         patch: patches.Patch = (1, 2, 2),
-        width: int = 192,
+        width: int = 160,
         depth: int = 8,
     ):
         super().__init__()

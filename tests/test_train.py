@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -256,3 +257,60 @@ def test_the_command_line_trains_and_scores(name, tmp_path, monkeypatch, capsys)
     assert main(["score", "nothing"]) == 1
     assert "There are: judge, pixels" in capsys.readouterr().err
     assert main(["score", name, "--seed", "-1"]) == 1
+
+
+class Chain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(2))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).sin()
+        return x
+
+
+def test_a_compiled_training_learns_the_same(tmp_path, monkeypatch):
+    """The losses of a compiled run are those of a plain one, and its average is as usable."""
+    if not train.compiles(torch.device("cpu")):
+        pytest.skip("torch.compile does not work on this machine")
+    plan = train.Plan(5, 4, 1e-2, warmup=1)
+
+    def run(plan):
+        torch.manual_seed(0)
+        network = Chain()
+
+        def draw(g):
+            return (torch.randn(plan.batch, 3, generator=g),)
+
+        def loss(network, batch, generator):
+            return (network(batch[0]) - batch[0]).square().mean()
+
+        return list(
+            train.train(network, loss, draw, plan, tmp_path / f"{plan.compiled}{plan.seed}.pt")
+        )
+
+    calls = []
+    monkeypatch.setattr(nn.Linear, "compile", lambda *_, **how: calls.append(how))
+    run(replace(plan, steps=1, compiled=True, seed=1))
+    assert calls == 2 * [{"dynamic": False}]
+    monkeypatch.undo()
+    plain, compiled = run(plan), run(replace(plan, compiled=True))
+    assert [p.loss for p in compiled] == pytest.approx([p.loss for p in plain], rel=1e-4)
+    torch.testing.assert_close(
+        compiled[-1].network(torch.ones(1, 3)),
+        plain[-1].network(torch.ones(1, 3)),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def test_where_nothing_can_be_compiled_training_goes_on(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    train.compiles.cache_clear()
+    with pytest.warns(UserWarning, match="goes on without: no compiler"):
+        assert not train.compiles(torch.device("cpu"))
+    train.compiles.cache_clear()

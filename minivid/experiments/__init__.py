@@ -10,7 +10,17 @@ import time
 from types import ModuleType
 
 from minivid import files, recipes
-from minivid.experiments import bias, compression, encoders, frames, guidance, prompts, race, speeds
+from minivid.experiments import (
+    bias,
+    compression,
+    crops,
+    encoders,
+    frames,
+    guidance,
+    prompts,
+    race,
+    speeds,
+)
 from minivid.experiments.keeping import FOLDER, Follow
 
 EXPERIMENTS = {
@@ -22,6 +32,7 @@ EXPERIMENTS = {
     "bias": bias,
     "compression": compression,
     "race": race,
+    "crops": crops,
 }
 
 

@@ -7,20 +7,20 @@ import torch
 from torch import Tensor, nn
 
 from minivid import diffusion, judge, text, train
-from minivid.generator import PATH, SHIFT, Format, Generator
+from minivid.generator import PATH, SHIFT, Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import entry
+from minivid.recipes.recipe import Recipe, entry
 from minivid.recipes.words import TOKENISER, write_captions
 from minivid.world import render, scene
 
 # What is trained on: how many clips of each format are kept, and the share of steps that take them.
 FORMATS = {
-    Format(17, 32, 32): (40_000, 0.5),
-    Format(17, 32, 48): (10_000, 0.12),
-    Format(17, 48, 32): (10_000, 0.12),
-    Format(33, 32, 32): (8_000, 0.1),
-    Format(9, 32, 32): (10_000, 0.08),
+    Format(17, 32, 32): (30_000, 0.5),
+    Format(17, 32, 48): (6_000, 0.12),
+    Format(17, 48, 32): (6_000, 0.12),
+    Format(33, 32, 32): (5_000, 0.1),
+    Format(9, 32, 32): (6_000, 0.08),
     Format(1, 32, 32): (10_000, 0.08),
 }
 NEVER = (Format(17, 32, 40), Format(17, 40, 32), Format(25, 32, 32))  # held out of training
@@ -60,10 +60,10 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def tokens(sentences: Sequence[str]) -> Tensor:
-    """Sentences as tokens (b, n), n a multiple of 8 into which the longest fits."""
+    """Sentences as tokens (b, n), n a multiple of 16 into which the longest fits: few shapes."""
     numbers = TOKENISER(sentences)
     longest = int((numbers != text.PADDING).sum(1).max())
-    return numbers[:, : max(8, -(-longest // 8) * 8)]
+    return numbers[:, : max(16, -(-longest // 16) * 16)]
 
 
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
@@ -121,3 +121,20 @@ def _at(ready: Generator, n: int, seed: int, shape: Format) -> dict:
         for told in (clips.look(viewer, drawn), clips.look(viewer, real))
     )
     return entry(seen, None, sum(truth) / n)
+
+
+RECIPE = Recipe(
+    what="a diffusion transformer that turns static into latents of clips of what a sentence asks for",
+    build=lambda at: TextToVideo(len(TOKENISER.words)),
+    draw=batch,
+    loss=loss,
+    plans={
+        "laptop": train.Plan(
+            14_000, 64, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
+        ),
+        "gpu": train.Plan(
+            40_000, 256, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
+        ),
+    },
+    score=score,
+)
