@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,14 +15,19 @@ from minivid.experiments import (
     compression,
     crops,
     encoders,
+    flows,
     frames,
     guidance,
     keeping,
+    optimizers,
+    prediction,
     prompts,
     race,
+    sizes,
     speeds,
+    task,
 )
-from minivid.recipes import clips, held_out, video, words
+from minivid.recipes import cache, clips, held_out, latents, video, words
 from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
 
@@ -498,3 +504,87 @@ def test_every_network_of_the_race_answers_and_begins_with_silence():
             one, other = (network(x_t, torch.tensor([0.2, t]), said) for t in (0.9, 0.5))
         torch.testing.assert_close(one[0], other[0], msg=f"{name}: clips of a batch are strangers")
         assert (one[1] - other[1]).abs().max() > 1e-3, f"{name} hears the noise level"
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """The task of the transformers, over in a moment."""
+    monkeypatch.setattr(cache, "FOLDER", tmp_path)
+    monkeypatch.setattr(task, "KEPT", 40)
+    monkeypatch.setattr(task, "JUDGED", 64)
+    monkeypatch.setattr(task, "PLAN", train.Plan(3, 4, 1e-3))
+    task.data.cache_clear()
+    yield
+    task.data.cache_clear()
+
+
+def test_all_are_compared_on_the_same_clips_with_the_same_noise(tiny):
+    network = task.network(0)
+    first, again = task.held_out_loss(network), task.held_out_loss(network)
+    assert torch.equal(first, again) and len(first) == 2
+    _, scenes, judged, sentences = task.data()
+    assert len(judged) == len(sentences) == 64
+    assert not {repr(one) for one in scenes} & {repr(one) for one in held_out.draw_scenes(64, 0)}
+    assert first.mean().item() == pytest.approx(2, rel=0.1)  # who says nothing: noise - clean
+
+
+def test_a_step_costs_what_its_products_cost(tiny):
+    """Six FLOPs a weight and token; what is told once a clip, and attention, come on top."""
+    one, two = (task.flops(task.network(0, 64, depth)) for depth in (1, 2))
+    block = task.network(0, 64, 1).dit.blocks[0]
+    _, said = task.batch(train.Plan(1, 1, 1e-3), torch.Generator().manual_seed(0))
+    tokens, words = 32, said.shape[1]
+    read = block.read.key_value.weight.numel()
+    weights = sum(p.numel() for p in block.parameters() if p.ndim == 2) - read
+    expected = 6 * (weights * tokens + read * words) + 12 * 64 * tokens * (tokens + words)
+    assert two - one == pytest.approx(expected, rel=1e-6)
+
+
+def test_who_costs_more_takes_fewer_steps(tiny, monkeypatch):
+    monkeypatch.setattr(task, "PLAN", train.Plan(40, 2, 1e-3))
+    monkeypatch.setattr(task, "trained", lambda network, *_: (network, []))
+    found = blocks.run(0, _quiet)
+    assert set(found) == {"library", *blocks.WAYS}
+    spent = [row["flops"] * row["steps"] for row in found.values()]
+    assert max(spent) < 1.03 * min(spent)
+    assert found["adaln-zero"]["steps"] == 40 > found["library"]["steps"]
+
+
+def test_each_comparison_of_transformers_runs(tiny, folder, monkeypatch):
+    monkeypatch.setattr(sizes, "SIZES", ((32, 1), (64, 1)))
+    monkeypatch.setattr(flows, "LOOKS", (2,))
+    plans = {name: replace(plan, steps=2) for name, plan in optimizers.PLANS.items()}
+    monkeypatch.setattr(optimizers, "PLANS", plans)
+    monkeypatch.setattr(flows.measure, "__defaults__", (4,))
+    small, large = sizes.run(0, _quiet).values()
+    assert small["flops"] < large["flops"] and small["curve"][-1]["step"] == 3
+    assert set(optimizers.run(0, _quiet)) == set(plans)
+    assert all(set(row) == {"2"} for row in flows.run(0, _quiet).values())
+    monkeypatch.setattr(prediction, "keep", lambda *_: None)
+    assert set(prediction.run(0, _quiet, n=4)) == {"clean", "velocity", "noise"}
+
+
+@pytest.mark.parametrize("name", flows.WAYS)
+def test_who_knows_the_clip_draws_it_on_every_path(name):
+    """The exact prediction, walked its own way, ends on the clip."""
+    way, clean = flows.WAYS[name], torch.randn(1, 8, 2, 8, 8)
+
+    def knows(x_t, t, tokens):
+        alpha, sigma = (level.view(-1, 1, 1, 1, 1) for level in way.path.levels(t))
+        noise = (x_t - alpha * clean) / sigma
+        return getattr(diffusion.views(way.path, "noise", noise, x_t, t), way.predicts)
+
+    drawn = way.draw(knows, ["a red 3"], 0, 6)
+    real = latents.video_codec().decode(clean).clamp(-1, 1)
+    torch.testing.assert_close(drawn, real, rtol=1e-2, atol=1e-2)
+
+
+def test_patches_of_pixels_are_whole_again_and_have_their_places():
+    network = prediction.Pixels(64, 1)
+    torch.nn.init.normal_(network.dit.out.weight, std=0.1)
+    x_t, said = torch.randn(2, 3, 8, 32, 32), video.tokens(["a red 3", ""])
+    assert network(x_t, torch.rand(2), said).shape == x_t.shape
+    at = prediction._places()
+    assert at[0].tolist() == [2 / 8, -12.0, -12.0, 32.0, 32.0] and len(at) == 64
+    shown = scene.frame_times(9)[1:].view(4, 2).mean(1)
+    assert at[::16, 0].tolist() == pytest.approx(shown.tolist())

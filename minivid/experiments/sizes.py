@@ -1,0 +1,29 @@
+"""Scaling: four sizes of one transformer, and what each makes of the same FLOPs.
+
+"Scalable diffusion models with transformers" (Peebles and Xie 2022, arXiv 2212.09748, figures 6 to 9) found
+that what counts is compute: deeper, wider and finer-cut transformers are better where they cost more.
+"""
+
+from minivid.experiments import task
+from minivid.experiments.keeping import Follow, means
+
+WHAT = "four sizes of one transformer: held-out loss against FLOPs"
+SEEDS = (0, 1, 2)
+SIZES = ((32, 2), (64, 4), (128, 6), (192, 8))  # width, depth
+
+
+def run(seed: int, follow: Follow) -> dict:
+    """{"width×depth": {"parameters", "flops" of a step on a clip, "loss", "curve"}}."""
+    found = {}
+    for width, depth in SIZES:
+        name = f"{width}×{depth}"
+        network = task.network(seed, width, depth)
+        cost = task.flops(network)
+        learned, curve = task.trained(network, seed, follow, name, every=100)
+        found[name] = {
+            "parameters": sum(p.numel() for p in network.dit.parameters()),
+            "flops": cost,
+            **means({"loss": task.held_out_loss(learned)}),
+            "curve": curve,
+        }
+    return found
