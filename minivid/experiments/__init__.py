@@ -13,7 +13,6 @@ from minivid import files, recipes
 from minivid.experiments import (
     bias,
     compression,
-    crops,
     encoders,
     frames,
     guidance,
@@ -32,7 +31,6 @@ EXPERIMENTS = {
     "bias": bias,
     "compression": compression,
     "race": race,
-    "crops": crops,
 }
 
 

@@ -21,7 +21,7 @@ WHAT = "trained on wide and tall pictures, or on the middle squares of them: is 
 SEEDS = (0, 1, 2)
 SQUARE, WIDE, TALL = Format(1, 32, 32), Format(1, 32, 48), Format(1, 48, 32)
 KEPT = 6000  # pictures of each format
-PLAN = train.Plan(1200, 64, learning_rate=1e-3, muon=0.02, precision="bf16", ema=0.995)
+PLAN = train.Plan(2400, 64, learning_rate=1e-3, muon=0.02, precision="bf16", ema=0.995)
 Draw = Callable[..., Tensor]  # sentences, seed, shape -> clips
 INK = 0.3  # ink on the frame's outermost pixels, above which a digit counts as cut off
 
