@@ -8,7 +8,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from minivid import codec, diffusion, experiments, metrics, recipes, train
+from minivid import codec, diffusion, experiments, metrics, recipes, train, weights
 from minivid.experiments import (
     bias,
     blocks,
@@ -18,6 +18,7 @@ from minivid.experiments import (
     flows,
     frames,
     guidance,
+    hour,
     keeping,
     optimizers,
     prediction,
@@ -588,3 +589,19 @@ def test_patches_of_pixels_are_whole_again_and_have_their_places():
     assert at[0].tolist() == [2 / 8, -12.0, -12.0, 32.0, 32.0] and len(at) == 64
     shown = scene.frame_times(9)[1:].view(4, 2).mean(1)
     assert at[::16, 0].tolist() == pytest.approx(shown.tolist())
+
+
+def test_the_hour_uses_nothing_that_is_shipped_but_the_judge(folder, monkeypatch):
+    small = train.Plan(2, 4, 1e-3)
+    for key, value in {"CODEC": small, "PLAN": small, "KEPT": 20, "WIDTH": 32, "DEPTH": 1}.items():
+        monkeypatch.setattr(hour, key, value)
+    loaded = []
+    load = weights.load
+    monkeypatch.setattr(weights, "load", lambda name, to: (loaded.append(name), load(name, to))[1])
+    for shipped in (latents.video_codec, clips._words):
+        shipped.cache_clear()
+    found = hour.run(0, _quiet, n=40)
+    assert set(loaded) <= {"judge"}
+    assert found["seconds"]["in all"] >= found["seconds"]["codec"] + found["seconds"]["latents"]
+    assert {"digit", "all", "identity"} <= found["score"].keys()
+    assert keeping.clips("hour")["clips"].shape == (8, 3, 17, 32, 32)

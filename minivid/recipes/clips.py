@@ -153,7 +153,10 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
     ways = [metrics.physics(*flights(told)) for told in (seen, mixed, truth)]
     for key in metrics.Physics._fields:
         ours, floor, ceiling = (x[~x.isnan()] for x in (getattr(way, key) for way in ways))
-        table[key] = measured(metrics.bootstrap(ours), floor.mean().item(), ceiling.mean().item())
+        if len(ours) > 1:  # a model that has learned little may never hit a wall
+            table[key] = measured(
+                metrics.bootstrap(ours), floor.mean().item(), ceiling.mean().item()
+            )
     if n > FEATURES * 2:
         others = _features(render.video(held_out.draw_scenes(n, seed + 2)))
         clouds = [_features(video) for video in (drawn, shuffled, real)]
