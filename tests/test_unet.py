@@ -62,6 +62,7 @@ def test_parameter_counts_are_those_the_notebooks_quote():
         "words": 1_434_337,
         "clips": 4_241_568,
         "video_codec": 1_232_256,
+        "video_codec_64": 1_412_120,
         "audio_codec": 1_505_952,
         "latents": 1_078_824,
     }

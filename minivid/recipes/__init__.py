@@ -28,6 +28,7 @@ RECIPES = {
     "words": words.RECIPE,
     "clips": clips.RECIPE,
     "video_codec": codecs.VIDEO,
+    "video_codec_64": codecs.VIDEO_64,
     "audio_codec": codecs.AUDIO,
     "latents": latents.RECIPE,
 }
