@@ -15,7 +15,9 @@ from minivid import codec, diffusion, dit, patches, text, weights
 from minivid.world import captions
 
 PATH = diffusion.RectifiedFlow()
-SHIFT = 2.0  # what a clip shows is settled at high noise; fewer numbers than in pixels say the same
+SHIFT = (
+    2.0  # of the noise levels; fewer numbers than in pixels say the same, so less noise hides it
+)
 STEPS = 8
 GUIDANCE = 3.0
 

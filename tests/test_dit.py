@@ -131,15 +131,15 @@ def test_a_rotation_keeps_lengths_and_a_whole_turn_is_none():
 
 
 def test_it_can_learn_one_batch_by_heart():
-    made, given = network(stirred=False).train(), inputs(b=4)
+    made, given = network(stirred=False).train(), inputs(b=2)
     target = torch.randn(given["x_t"].shape, generator=torch.Generator().manual_seed(9))
     optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
-    for _ in range(150):
+    for _ in range(100):
         loss = (made(**given) - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.05, "it began at 1"
+    assert loss < 0.1, "it began at 1"
 
 
 def test_bf16_says_what_fp32_says():

@@ -60,8 +60,8 @@ def test_who_knows_the_velocity_has_no_loss():
         return (x_t - clean) / t.view(-1, 1, 1, 1, 1).clamp(min=1e-6)
 
     draws = torch.Generator().manual_seed(0)
-    assert video.loss(knows, (clean, said), draws) < 1e-6
-    silent = video.loss(lambda x_t, t, tokens: torch.zeros_like(x_t), (clean, said), draws)
+    assert latents.loss(knows, (clean, said), draws) < 1e-6
+    silent = latents.loss(lambda x_t, t, tokens: torch.zeros_like(x_t), (clean, said), draws)
     assert silent.item() == pytest.approx(2, rel=0.05)
 
 

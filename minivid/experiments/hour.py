@@ -13,7 +13,7 @@ from torch import Tensor
 
 from minivid import codec, generator, train
 from minivid.experiments.keeping import Follow, followed, keep
-from minivid.recipes import cache, clips, codecs, held_out, video
+from minivid.recipes import cache, clips, codecs, held_out, latents, video
 from minivid.recipes.words import TOKENISER, write_captions
 from minivid.world import captions, render, scene
 
@@ -55,7 +55,7 @@ def taught_transformer(
 
     torch.manual_seed(seed)
     network = generator.TextToVideo(len(TOKENISER.words), width=WIDTH, depth=DEPTH)
-    return followed(network, video.loss, batch, plan, follow, "text encoder and transformer")
+    return followed(network, latents.loss, batch, plan, follow, "text encoder and transformer")
 
 
 def run(seed: int, follow: Follow, n: int = 500) -> dict:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from minivid import codec, diffusion, train, weights
+from minivid.generator import SHIFT
 from minivid.recipes import cache, clips, held_out
 from minivid.recipes.recipe import Recipe
 from minivid.recipes.words import write_captions
@@ -14,7 +15,6 @@ from minivid.unet import VideoUNet
 from minivid.world import render, scene
 
 KEPT = 20_000  # clips whose latents are made once, to be trained on
-SHIFT = 2.0  # fewer numbers say the same thing than in pixels, so it takes less noise to hide it
 
 
 @functools.cache

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from minivid import diffusion, judge, text, train
-from minivid.generator import PATH, SHIFT, Format, Generator, TextToVideo
+from minivid import judge, text, train
+from minivid.generator import Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents
 from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry
@@ -66,19 +66,6 @@ def tokens(sentences: Sequence[str]) -> Tensor:
     return numbers[:, : max(16, -(-longest // 16) * 16)]
 
 
-def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-    """The velocity is predicted, more often at high noise."""
-    clean, said = batch
-    return diffusion.loss(
-        lambda x_t, t: network(x_t, t, said),
-        clean,
-        generator,
-        PATH,
-        "velocity",
-        draw_t=functools.partial(clips.draw_t, by=SHIFT),
-    )
-
-
 def score(network: nn.Module, n: int, seed: int) -> dict:
     """Asked for scenes of the easy world, of the full one, and of other formats: what does the judge see?
 
@@ -127,7 +114,7 @@ RECIPE = Recipe(
     what="a diffusion transformer that turns static into latents of clips of what a sentence asks for",
     build=lambda at: TextToVideo(len(TOKENISER.words)),
     draw=batch,
-    loss=loss,
+    loss=latents.loss,
     plans={
         "laptop": train.Plan(
             14_000, 64, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
