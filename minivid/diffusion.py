@@ -203,6 +203,28 @@ def guided(asked: Field, unasked: Field, scale: float) -> Field:
     return velocity
 
 
+def conditional(
+    network: Callable[[Tensor, Tensor, Tensor], Tensor],
+    asked: Tensor,
+    unasked: Tensor,
+    scale: float,
+    path: Path,
+    predicts: Predicts,
+) -> Field:
+    """The guided field of a network that is told something: (x_t, t, told) -> its prediction.
+
+    asked: what is asked for, (b, ...); unasked: what it is told where nothing is. At scale 1 only the
+    first is looked at.
+    """
+
+    def towards(told: Tensor) -> Field:
+        return field(lambda x_t, t: network(x_t, t, told), path, predicts)
+
+    if scale == 1:
+        return towards(asked)
+    return guided(towards(asked), towards(unasked), scale)
+
+
 # Samplers ----------------------------------------------------------------------------------------
 
 # A move is one step of a sampler: (field, path, x_t, now, later, generator) -> (x_later, clean).

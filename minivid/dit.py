@@ -3,10 +3,10 @@
 DiT (Peebles and Xie 2022, arXiv 2212.09748) put a plain transformer in the place of the U-Net and told
 each block the noise level by a scale, a shift and a gate, the gates beginning at zero ("AdaLN-zero").
 The block here is what has become of it since: root-mean-square norms (Zhang and Sennrich 2019, arXiv
-1910.07467), normalised queries and keys (Dehghani et al. 2023, arXiv
-2302.05442), rotary positions (Su et al. 2021, arXiv 2104.09864) in seconds and pixels, gated
-feed-forwards (Shazeer 2020, arXiv 2002.05202), words by cross-attention, and one modulation that all
-blocks share up to an offset (PixArt-α, Chen et al. 2023, arXiv 2310.00426).
+1910.07467), normalised queries and keys (Dehghani et al. 2023, arXiv 2302.05442), rotary positions (Su et
+al. 2021, arXiv 2104.09864) in seconds and pixels, gated feed-forwards (Shazeer 2020, arXiv 2002.05202),
+words by cross-attention, and one modulation that all blocks share up to an offset (PixArt-α, Chen et al.
+2023, arXiv 2310.00426).
 
 Every token has a noise level of its own. Whoever gives some of them level 0 says: these are known.
 """
@@ -81,8 +81,8 @@ class Block(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.look = Look(width, width)
-        self.read = Look(width, width)
+        self.look = Look(width)
+        self.read = Look(width)
         self.think = Think(width)
         self.offset = nn.Parameter(torch.zeros(6 * width))
         zeroed(self.read.out)
@@ -90,22 +90,25 @@ class Block(nn.Module):
     def forward(self, x, six, turns, words, seen=None, heard=None) -> Tensor:
         scale, shift, gate, scale2, shift2, gate2 = (six + self.offset).chunk(6, -1)
         y = _normed(x) * (1 + scale) + shift
-        x = x + gate * self.look(y, y, turns, turns, seen)
+        x = x + gate * self.look(y, y, turns, seen)
         x = x + self.read(_normed(x), words, seen=heard)
         return x + gate2 * self.think(_normed(x) * (1 + scale2) + shift2)
 
 
 class Look(nn.Module):
-    """Attention with normalised queries and keys: (b, n, d) looks at (b, m, d) -> (b, n, d)."""
+    """Attention with normalised queries and keys: (b, n, d) looks at (b, m, d) -> (b, n, d).
 
-    def __init__(self, width: int, other: int):
+    turns: the angles of both, where they are the same tokens; see `rotations`.
+    """
+
+    def __init__(self, width: int):
         super().__init__()
         self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(other, 2 * width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width)
         self.sharpness = nn.Parameter(torch.full((width // HEAD, 1, 1), math.log(8.0)))
 
-    def forward(self, x, others, turns=None, their_turns=None, seen=None) -> Tensor:
+    def forward(self, x, others, turns=None, seen=None) -> Tensor:
         q = rearrange(self.query(x), "b n (heads d) -> b heads n d", d=HEAD)
         k, v = rearrange(
             self.key_value(others), "b m (two heads d) -> two b heads m d", two=2, d=HEAD
@@ -115,7 +118,7 @@ class Look(nn.Module):
                 q, k, v = q.float(), k.float(), v.float()
             q, k = normalize(q, dim=-1) * self.sharpness.exp(), normalize(k, dim=-1)
             if turns is not None:
-                q, k = rotate(q, turns), rotate(k, their_turns)
+                q, k = rotate(q, turns), rotate(k, turns)
             mask = None if seen is None else seen[:, None]
             y = scaled_dot_product_attention(q, k.to(q), v.to(q), attn_mask=mask, scale=1.0)
         return self.out(rearrange(y, "b heads n d -> b n (heads d)"))

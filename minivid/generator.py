@@ -15,9 +15,8 @@ from minivid import codec, diffusion, dit, patches, text, weights
 from minivid.world import captions
 
 PATH = diffusion.RectifiedFlow()
-SHIFT = (
-    2.0  # of the noise levels; fewer numbers than in pixels say the same, so less noise hides it
-)
+# Of the noise levels: fewer numbers than in pixels say the same, so it takes less noise to hide it.
+SHIFT = 2.0
 STEPS = 8
 GUIDANCE = 3.0
 
@@ -50,18 +49,19 @@ class TextToVideo(nn.Module):
         Raises ValueError where the sides are no multiples of the patch's.
         """
         grid = x_t.shape[2:]
-        at = patches.places(grid, self.patch, self.stride).to(x_t.device)
         if t.ndim == 1:
             t = t[:, None]
         else:
             t = patches.patchify(t[:, None], self.patch).mean(-1)
         words, whole = self.text(tokens)
-        heard = tokens != text.PADDING
-        heard = heard | (torch.arange(heard.shape[1], device=heard.device) == 0)
-        y = self.dit(
-            patches.patchify(x_t, self.patch), at, t, words, whole[:, None], heard=heard[:, None]
-        )
+        at, heard = self.places(grid).to(x_t.device), text.heard(tokens)[:, None]
+        cut = patches.patchify(x_t, self.patch)
+        y = self.dit(cut, at, t, words, whole[:, None], heard=heard)
         return patches.unpatchify(y, grid, self.patch)
+
+    def places(self, grid: Sequence[int]) -> Tensor:
+        """Where and when each token of latents (f, h, w) is: (n, 5)."""
+        return patches.places(grid, self.patch, self.stride)
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,7 @@ class Generator:
 
     def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
         """Static for n clips, each from a seed of its own: (n, c, f, h, w)."""
-        _, down, right = (
-            side * size
-            for side, size in zip(
-                (1, self.network.stride, self.network.stride), self.network.patch, strict=True
-            )
-        )
+        down, right = (self.network.stride * size for size in self.network.patch[1:])
         if shape.frames % patches.FRAMES != 1 or shape.height % down or shape.width % right:
             raise ValueError(
                 f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 17, …) whose height is a "
@@ -151,15 +146,11 @@ class Generator:
     def field(self, sentences: Sequence[str], guidance: float = GUIDANCE) -> diffusion.Field:
         """The velocity field that leads to latents of what the sentences ask for."""
         self.network.eval()
-        if guidance == 1:
-            return self._towards(sentences)
-        unasked = self._towards([""] * len(sentences))
-        return diffusion.guided(self._towards(sentences), unasked, guidance)
-
-    def _towards(self, sentences: Sequence[str]) -> diffusion.Field:
-        tokens = self.tokeniser(sentences).to(self._where)
-        longest = int((tokens != text.PADDING).sum(1).max().clamp(min=1))
-        return lambda x_t, t: self.network(x_t, t, tokens[:, :longest])
+        asked, unasked = (
+            text.trimmed(self.tokeniser(said).to(self._where))
+            for said in (sentences, [""] * len(sentences))
+        )
+        return diffusion.conditional(self.network, asked, unasked, guidance, PATH, "velocity")
 
     @property
     def _where(self) -> torch.device:

@@ -26,7 +26,7 @@ def patchify(latents: Tensor, patch: Patch) -> Tensor:
     Tokens go through time, then down, then right. Raises ValueError where a side is no multiple of the
     patch's.
     """
-    _check(latents.shape, patch)
+    _check(latents.shape[2:], patch)
     pf, ph, pw = patch
     return rearrange(
         latents,
@@ -44,7 +44,7 @@ def unpatchify(tokens: Tensor, grid: Sequence[int], patch: Patch) -> Tensor:
     """
     f, h, w = (side // size for side, size in zip(grid, patch, strict=True))
     pf, ph, pw = patch
-    _check((1, 1, *grid), patch)
+    _check(grid, patch)
     if tokens.shape[1] != f * h * w:
         raise ValueError(
             f"{tokens.shape[1]} tokens for latents of {_sides(grid)}: cut into {_sides(patch)} patches "
@@ -74,7 +74,7 @@ def places(grid: Sequence[int], patch: Patch, stride: int) -> Tensor:
     the frame's height and width in pixels. All at the middle of what the token covers: latent frame 0 is
     one frame, every other one four. stride: pixels a latent is wide.
     """
-    _check((1, 1, *grid), patch)
+    _check(grid, patch)
     first = torch.arange(grid[0])
     begins = (FRAMES * first - (FRAMES - 1)).clamp(min=0) / FRAMES_PER_SECOND
     ends = (FRAMES * first + 1) / FRAMES_PER_SECOND
@@ -146,11 +146,11 @@ def same_clip(one: Tensor, other: Tensor) -> Tensor:
     return one[..., :, None] == other[..., None, :]
 
 
-def _check(shape: Sequence[int], patch: Patch) -> None:
-    if any(side % size for side, size in zip(shape[2:], patch, strict=True)):
-        near = [max(size, side // size * size) for side, size in zip(shape[2:], patch, strict=True)]
+def _check(grid: Sequence[int], patch: Patch) -> None:
+    if any(side % size for side, size in zip(grid, patch, strict=True)):
+        near = [max(size, side // size * size) for side, size in zip(grid, patch, strict=True)]
         raise ValueError(
-            f"latents of {_sides(shape[2:])} do not divide into patches of {_sides(patch)} (frames × rows × "
+            f"latents of {_sides(grid)} do not divide into patches of {_sides(patch)} (frames × rows × "
             f"columns): each side must be a multiple. Try {_sides(near)}."
         )
 

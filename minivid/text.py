@@ -56,6 +56,19 @@ class Tokeniser:
         return self.number[word]
 
 
+def heard(tokens: Tensor) -> Tensor:
+    """Which tokens may be looked at: (b, n) booleans. Of an empty sentence the first, so that one is."""
+    said = tokens != PADDING
+    said[:, 0] = True
+    return said
+
+
+def trimmed(tokens: Tensor, unit: int = 1) -> Tensor:
+    """Tokens (b, n) without the padding behind the longest sentence; n a multiple of `unit`."""
+    longest = max(1, int((tokens != PADDING).sum(1).max()))
+    return tokens[:, : -(-longest // unit) * unit]
+
+
 class TextEncoder(nn.Module):
     """Tokens (b, n) -> what each word means where it stands (b, n, d), and the whole (b, d).
 
@@ -73,8 +86,7 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         said = tokens != PADDING
         x = self.word(tokens) + self.place[: tokens.shape[1]]
-        seen = rearrange(said, "b n -> b 1 1 n").clone()
-        seen[..., 0] = True  # an empty sentence still looks at something
+        seen = rearrange(heard(tokens), "b n -> b 1 1 n")
         for layer in self.layers:
             x = layer(x, seen)
         x = self.norm(x) * said[..., None]

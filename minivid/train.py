@@ -99,7 +99,8 @@ def train(
         began -= seconds
     network.train()
     if plan.compiled and compiles(where):
-        # Equal layers are compiled once, and anew for each shape of a batch.
+        # Equal layers are compiled once, and anew for each shape of a batch, of which there may be many.
+        torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)
         for part in network.modules():
             for layer in part if isinstance(part, nn.ModuleList) else ():
                 layer.compile(dynamic=False)
@@ -164,7 +165,6 @@ class Optimizer:
 @functools.cache
 def compiles(where: torch.device) -> bool:
     """Whether torch.compile works there: on a CPU it wants a C++ compiler, on a GPU Triton."""
-    torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)
     try:
         torch.compile(torch.sin)(torch.zeros(8, device=where))
     except Exception as error:

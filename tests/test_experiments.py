@@ -543,7 +543,7 @@ def test_a_step_costs_what_its_products_cost(tiny):
 
 def test_who_costs_more_takes_fewer_steps(tiny, monkeypatch):
     monkeypatch.setattr(task, "PLAN", train.Plan(40, 2, 1e-3))
-    monkeypatch.setattr(task, "trained", lambda network, *_: (network, []))
+    monkeypatch.setattr(task, "trained", lambda network, *_: (network, {}))
     found = blocks.run(0, _quiet)
     assert set(found) == {"library", *blocks.WAYS}
     spent = [row["flops"] * row["steps"] for row in found.values()]

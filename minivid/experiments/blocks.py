@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
 
 from minivid.experiments import task
-from minivid.experiments.keeping import Follow, means
+from minivid.experiments.keeping import Follow
 from minivid.layers import TimeEmbedding, zeroed
 
 WHAT = "DiT's four ways to tell a transformer something, and the library's block, at equal FLOPs"
@@ -25,26 +25,23 @@ Way = Literal["adaln-zero", "adaln, no zeros", "in-context", "cross-attention"]
 WAYS: tuple[Way, ...] = ("adaln-zero", "adaln, no zeros", "in-context", "cross-attention")
 
 
-class ClassicBlock(nn.Module):
-    """A transformer block told something by one vector: (b, n, d), (b, d) -> (b, n, d)."""
+class PlainBlock(nn.Module):
+    """A transformer block told by tokens: in its own list (b, n, d), or, `cross`, in another (b, m, d)."""
 
-    def __init__(self, width: int, heads: int, zero: bool = True):
+    def __init__(self, width: int, heads: int, cross: bool = False):
         super().__init__()
         self.heads = heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.modulation = nn.Linear(width, 6 * width)
-        if zero:
-            zeroed(self.modulation)
+        self.read = nn.MultiheadAttention(width, heads, batch_first=True) if cross else None
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        shift, scale, gate, shift2, scale2, gate2 = self.modulation(silu(told))[:, None].chunk(
-            6, -1
-        )
-        x = x + gate * self.look(_normed(x) * (1 + scale) + shift)
-        return x + gate2 * self.think(_normed(x) * (1 + scale2) + shift2)
+        x = x + self.look(_normed(x))
+        if self.read is not None:
+            x = x + self.read(_normed(x), told, told, need_weights=False)[0]
+        return x + self.think(_normed(x))
 
-    def look(self, x: Tensor, others: Tensor | None = None) -> Tensor:
+    def look(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(
             self.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=self.heads
         )
@@ -55,19 +52,20 @@ class ClassicBlock(nn.Module):
         return self.narrow(gelu(self.wide(x), approximate="tanh"))
 
 
-class PlainBlock(ClassicBlock):
-    """The same, told by tokens: in its own list, or in another one that it also looks at."""
+class ClassicBlock(PlainBlock):
+    """The same, told by one vector: (b, n, d), (b, d) -> (b, n, d)."""
 
-    def __init__(self, width: int, heads: int, cross: bool):
+    def __init__(self, width: int, heads: int, zero: bool = True):
         super().__init__(width, heads)
-        del self.modulation
-        self.read = nn.MultiheadAttention(width, heads, batch_first=True) if cross else None
+        self.modulation = nn.Linear(width, 6 * width)
+        if zero:
+            zeroed(self.modulation)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        x = x + self.look(_normed(x))
-        if self.read is not None:
-            x = x + self.read(_normed(x), told, told, need_weights=False)[0]
-        return x + self.think(_normed(x))
+        six = self.modulation(silu(told))[:, None]
+        shift, scale, gate, shift2, scale2, gate2 = six.chunk(6, -1)
+        x = x + gate * self.look(_normed(x) * (1 + scale) + shift)
+        return x + gate2 * self.think(_normed(x) * (1 + scale2) + shift2)
 
 
 class Classic(nn.Module):
@@ -140,13 +138,12 @@ def run(seed: int, follow: Follow) -> dict:
     for name, network in made.items():
         cost = task.flops(network)
         plan = replace(task.PLAN, steps=round(task.PLAN.steps * usual / cost))
-        learned, curve = task.trained(network, seed, follow, name, plan)
+        _, record = task.trained(network, seed, follow, name, plan)
         found[name] = {
             "parameters": sum(p.numel() for p in network.parameters()),
             "flops": cost,
             "steps": plan.steps,
-            **means({"loss": task.held_out_loss(learned)}),
-            "curve": curve,
+            **record,
         }
     return found
 

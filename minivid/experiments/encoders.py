@@ -119,12 +119,8 @@ def draw(
     """Stills, or clips, of what the sentences say: (b, 3, frames, 32, 32). Seeded on the CPU."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(sentences), 3, frames, 32, 32, generator=generator)
-
-    def towards(said: list[str]) -> diffusion.Field:
-        tokens = TOKENISER(said)
-        return diffusion.field(lambda x_t, t: network(x_t, t, tokens), clips.PATH, "clean")
-
-    field = diffusion.guided(towards(sentences), towards([""] * len(sentences)), guidance)
+    asked, unasked = TOKENISER(sentences), TOKENISER([""] * len(sentences))
+    field = diffusion.conditional(network, asked, unasked, guidance, clips.PATH, "clean")
     times = diffusion.schedule(steps, clips.SHIFT)
     *_, last = diffusion.sample(field, noise, times, clips.PATH, diffusion.heun)
     return last.x_t.clamp(-1, 1)

@@ -5,7 +5,6 @@ how many looks? Esser et al. 2024 (arXiv 2403.03206) compared 61 formulations so
 where steps were few.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,6 @@ from minivid import diffusion, generator
 from minivid.experiments import task
 from minivid.experiments.keeping import Follow
 from minivid.recipes import clips, latents, video
-from minivid.recipes.judging import referee
-from minivid.world import captions
 
 WHAT = "rectified flow against DDPM and the cosine path: clips as asked, look for look"
 SEEDS = (0, 1, 2)
@@ -34,25 +31,16 @@ class Way:
     shift: float = 1.0
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...], draws: torch.Generator) -> Tensor:
-        clean, said = batch
-        levels = functools.partial(clips.draw_t, by=self.shift)
-        return diffusion.loss(
-            lambda x_t, t: network(x_t, t, said), clean, draws, self.path, self.predicts,
-            draw_t=levels,
-        )  # fmt: skip
+        return clips.loss(network, batch, draws, self.predicts, self.shift, self.path)
 
     @torch.no_grad()
     def draw(self, network: nn.Module, sentences: Sequence[str], seed: int, steps: int) -> Tensor:
         """Clips of what the sentences ask for, in so many looks."""
         draws = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(sentences), 8, 1 + task.SHAPE.frames // 4, 8, 8, generator=draws)
-
-        def towards(said: Sequence[str]) -> diffusion.Field:
-            heard = video.tokens(said)
-            return diffusion.field(lambda x, t: network(x, t, heard), self.path, self.predicts)
-
-        field = diffusion.guided(
-            towards(sentences), towards([""] * len(sentences)), generator.GUIDANCE
+        asked, unasked = video.tokens(sentences), video.tokens([""] * len(sentences))
+        field = diffusion.conditional(
+            network, asked, unasked, generator.GUIDANCE, self.path, self.predicts
         )
         times = diffusion.schedule(steps, self.shift)
         *_, last = diffusion.sample(field, noise, times, self.path, self.move, draws)
@@ -70,11 +58,7 @@ WAYS = {
 
 def measure(way: Way, network: nn.Module, seed: int, steps: int, n: int = 150) -> dict:
     """{"digit", "colour", "heading", "all"} as asked: [share, low, high]."""
-    scenes = task.asked(n, seed)
-    drawn = way.draw(network, [captions.write(one) for one in scenes], seed, steps)
-    seen = clips.look(referee(), drawn)
-    rows = clips.asked_rows(scenes, seen, seen)
-    return {key: [row["ours"], *row["interval"]] for key, row in rows.items()}
+    return task.as_asked(lambda said: way.draw(network, said, seed, steps), n, seed)[0]
 
 
 def run(seed: int, follow: Follow) -> dict:

@@ -14,7 +14,7 @@ from torch import Tensor
 from minivid import codec, generator, train
 from minivid.experiments.keeping import Follow, followed, keep
 from minivid.recipes import cache, clips, codecs, held_out, latents, video
-from minivid.recipes.words import TOKENISER, write_captions
+from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
 WHAT = "the easy world from nothing: codec, text encoder and transformer, and the time they take"
@@ -47,12 +47,7 @@ def taught_transformer(
 ) -> generator.TextToVideo:
     """A text encoder and a transformer, on latents of scenes."""
     plan = replace(PLAN, seed=seed)
-
-    def batch(draws: torch.Generator) -> tuple[Tensor, ...]:
-        which = torch.randint(len(kept), (plan.batch,), generator=draws)
-        sentences = write_captions([scenes[k] for k in which], draws)
-        return kept[which], video.tokens(clips.some_unsaid(sentences, draws))
-
+    batch = functools.partial(latents.pick, kept, scenes, plan.batch, hear=video.tokens)
     torch.manual_seed(seed)
     network = generator.TextToVideo(len(TOKENISER.words), width=WIDTH, depth=DEPTH)
     return followed(network, latents.loss, batch, plan, follow, "text encoder and transformer")

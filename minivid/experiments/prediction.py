@@ -13,13 +13,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from minivid import diffusion, dit, generator, patches, text, train
+from minivid import diffusion, generator, train
 from minivid.experiments import task
 from minivid.experiments.keeping import Follow, followed, keep
 from minivid.recipes import clips, held_out, video
-from minivid.recipes.judging import referee
 from minivid.recipes.words import write_captions
-from minivid.world import captions, render
+from minivid.world import render
 
 WHAT = "pixel patches of 384 numbers: the clean clip, the noise or the velocity predicted"
 SEEDS = (0, 1, 2)
@@ -27,22 +26,15 @@ PATCH, FRAMES, SIDE = (2, 8, 8), 8, 32
 PREDICTS: tuple[diffusion.Predicts, ...] = ("clean", "velocity", "noise")
 
 
-class Pixels(nn.Module):
-    """The library's transformer on patches of pixels: (b, 3, 8, 32, 32) -> the same."""
+class Pixels(generator.TextToVideo):
+    """The library's network on patches of pixels: (b, 3, 8, 32, 32) -> the same."""
 
     def __init__(self, width: int = task.WIDTH, depth: int = task.DEPTH):
-        super().__init__()
-        self.text = text.TextEncoder(len(video.TOKENISER.words))
-        numbers = 3 * PATCH[0] * PATCH[1] * PATCH[2]
-        self.dit = dit.DiT(numbers, width, depth, self.text.width)
+        super().__init__(len(video.TOKENISER.words), 3, 1, PATCH, width, depth)
 
-    def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        words, whole = self.text(tokens)
-        heard = tokens != text.PADDING
-        heard = heard | (torch.arange(heard.shape[1]) == 0)
-        cut = patches.patchify(x_t, PATCH)
-        y = self.dit(cut, _places(), t[:, None], words, whole[:, None], heard=heard[:, None])
-        return patches.unpatchify(y, x_t.shape[2:], PATCH)
+    def places(self, grid: Sequence[int]) -> Tensor:
+        """As of latents, but that no frame stands alone: (n, 5)."""
+        return _places()
 
 
 @functools.cache
@@ -61,24 +53,6 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     return render.video(scenes, FRAMES + 1)[:, :, 1:], video.tokens(sentences)
 
 
-def loss(
-    network: nn.Module,
-    batch: tuple[Tensor, ...],
-    draws: torch.Generator,
-    predicts: diffusion.Predicts,
-) -> Tensor:
-    """The error of what is predicted."""
-    clean, said = batch
-    return diffusion.loss(
-        lambda x_t, t: network(x_t, t, said),
-        clean,
-        draws,
-        clips.PATH,
-        predicts,
-        draw_t=clips.draw_t,
-    )
-
-
 @torch.no_grad()
 def draw(
     network: nn.Module, sentences: Sequence[str], seed: int, predicts: diffusion.Predicts
@@ -86,12 +60,8 @@ def draw(
     """Clips of what the sentences ask for: (b, 3, 9, 32, 32), the first frame shown twice."""
     draws = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(sentences), 3, FRAMES, SIDE, SIDE, generator=draws)
-
-    def towards(said: Sequence[str]) -> diffusion.Field:
-        heard = video.tokens(said)
-        return diffusion.field(lambda x, t: network(x, t, heard), clips.PATH, predicts)
-
-    field = diffusion.guided(towards(sentences), towards([""] * len(sentences)), generator.GUIDANCE)
+    asked, unasked = video.tokens(sentences), video.tokens([""] * len(sentences))
+    field = diffusion.conditional(network, asked, unasked, generator.GUIDANCE, clips.PATH, predicts)
     times = diffusion.schedule(generator.STEPS, clips.SHIFT)
     *_, last = diffusion.sample(field, noise, times, clips.PATH, diffusion.heun)
     return torch.cat([last.x_t[:, :, :1], last.x_t], 2).clamp(-1, 1)
@@ -99,23 +69,20 @@ def draw(
 
 def run(seed: int, follow: Follow, n: int = 150) -> dict:
     """{predicted: {"digit", "colour", "heading", "all"} as asked: [share, low, high]}."""
-    found, asked = {}, task.asked(n, seed)
-    sentences = [captions.write(one) for one in asked]
+    found = {}
     for predicts in PREDICTS:
         torch.manual_seed(seed)
         plan = replace(task.PLAN, seed=seed)
         network = followed(
             Pixels(),
-            functools.partial(loss, predicts=predicts),
+            functools.partial(clips.loss, predicts=predicts),
             functools.partial(batch, plan),
             plan,
             follow,
             f"{predicts}, seed {seed}",
         )
-        drawn = draw(network, sentences, seed, predicts)
-        seen = clips.look(referee(), drawn)
-        rows = clips.asked_rows(asked, seen, seen)
-        found[predicts] = {key: [row["ours"], *row["interval"]] for key, row in rows.items()}
+        ask = functools.partial(draw, network, seed=seed, predicts=predicts)
+        found[predicts], drawn = task.as_asked(ask, n, seed)
         if seed == SEEDS[0]:
             keep("prediction", predicts, drawn[:4])
     return found

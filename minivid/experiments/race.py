@@ -85,7 +85,7 @@ def on_latents(seed: int) -> Runner:
     seconds = time.process_time() - began
     torch.manual_seed(seed)
     network = VideoUNet(8, fold=1, moment=1, width=WIDTH, blocks=1)
-    batch = partial(latents.pick, kept, scenes, PLAN)
+    batch = partial(latents.pick, kept, scenes, PLAN.batch)
     return Runner("latents", network, latents.loss, batch, latents.draw, seconds=seconds)
 
 

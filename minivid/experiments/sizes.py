@@ -5,7 +5,7 @@ that what counts is compute: deeper, wider and finer-cut transformers are better
 """
 
 from minivid.experiments import task
-from minivid.experiments.keeping import Follow, means
+from minivid.experiments.keeping import Follow
 
 WHAT = "four sizes of one transformer: held-out loss against FLOPs"
 SEEDS = (0, 1, 2)
@@ -19,11 +19,10 @@ def run(seed: int, follow: Follow) -> dict:
         name = f"{width}×{depth}"
         network = task.network(seed, width, depth)
         cost = task.flops(network)
-        learned, curve = task.trained(network, seed, follow, name, every=100)
+        _, record = task.trained(network, seed, follow, name, every=100)
         found[name] = {
             "parameters": sum(p.numel() for p in network.dit.parameters()),
             "flops": cost,
-            **means({"loss": task.held_out_loss(learned)}),
-            "curve": curve,
+            **record,
         }
     return found

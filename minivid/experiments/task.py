@@ -5,7 +5,7 @@ never trained on, with noise and noise levels that are the same for all: pairs, 
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -14,10 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from minivid import generator, train
-from minivid.experiments.keeping import Follow
+from minivid.experiments.keeping import Follow, means
 from minivid.recipes import cache, clips, held_out, latents, video
+from minivid.recipes.judging import referee
 from minivid.recipes.words import write_captions
-from minivid.world import render, scene
+from minivid.world import captions, render, scene
 
 SHAPE = generator.Format(5, 32, 32)
 KEPT, JUDGED = 8000, 256  # clips to train on, and to compare on
@@ -49,14 +50,19 @@ def network(seed: int, width: int = WIDTH, depth: int = DEPTH) -> generator.Text
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Latents (b, 8, 2, 8, 8) and tokens (b, n)."""
     kept, scenes, _, _ = data()
-    which = torch.randint(len(kept), (plan.batch,), generator=generator)
-    sentences = write_captions([scenes[k] for k in which], generator)
-    return kept[which].float(), video.tokens(clips.some_unsaid(sentences, generator))
+    return latents.pick(kept, scenes, plan.batch, generator, video.tokens)
 
 
-def asked(n: int, seed: int) -> list[scene.Description]:
-    """What to ask for: scenes of the easy world."""
-    return [one.describe() for one in held_out.draw_scenes(n, seed)]
+def as_asked(draw: Callable[[list[str]], Tensor], n: int, seed: int) -> tuple[dict, Tensor]:
+    """{"digit", "colour", "heading", "all"} as asked for, [share, low, high]; and what was drawn.
+
+    draw: sentences -> clips; asked for are n scenes of the easy world.
+    """
+    asked = [one.describe() for one in held_out.draw_scenes(n, seed)]
+    drawn = draw([captions.write(one) for one in asked])
+    seen = clips.look(referee(), drawn)
+    rows = clips.asked_rows(asked, seen, seen)
+    return {key: [row["ours"], *row["interval"]] for key, row in rows.items()}, drawn
 
 
 @torch.no_grad()
@@ -88,14 +94,16 @@ def trained(
     plan: train.Plan | None = None,
     loss: train.Loss = latents.loss,
     every: int = 200,
-) -> tuple[nn.Module, list[dict]]:
-    """The averaged network, and a curve of held-out losses: [{"step", "seconds", "loss"}]."""
-    plan, curve, last = replace(plan or PLAN, seed=seed), [], None
+) -> tuple[nn.Module, dict]:
+    """The averaged network, and {"loss": [value, low, high], "curve": [{"step", "seconds", "loss"}]}.
+
+    All losses are held-out ones.
+    """
+    plan, curve = replace(plan or PLAN, seed=seed), []
     steps: Iterator[train.Progress] = train.train(model, loss, lambda g: batch(plan, g), plan)
     for last in follow(steps, plan.steps, f"{what}, seed {seed}"):
         if last.step % every == 0 or last.step == plan.steps:
-            mean = held_out_loss(last.network, loss).mean().item()
-            curve.append(
-                {"step": last.step, "seconds": round(last.seconds, 1), "loss": round(mean, 5)}
-            )
-    return last.network, curve
+            losses = held_out_loss(last.network, loss)
+            mean, seconds = round(losses.mean().item(), 5), round(last.seconds, 1)
+            curve.append({"step": last.step, "seconds": seconds, "loss": mean})
+    return last.network, {**means({"loss": losses}), "curve": curve}

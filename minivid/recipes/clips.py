@@ -68,6 +68,7 @@ def loss(
     generator: torch.Generator,
     predicts: diffusion.Predicts = "clean",
     shift: float = SHIFT,
+    path: diffusion.Path = PATH,
 ) -> Tensor:
     """The clean clip is predicted, and compared as it is, more often at high noise.
 
@@ -81,7 +82,7 @@ def loss(
         lambda x_t, t: network(x_t, t, asked),
         clean,
         generator,
-        PATH,
+        path,
         predicts,
         draw_t=functools.partial(draw_t, by=shift),
     )
@@ -94,13 +95,8 @@ def field(
     predicts: diffusion.Predicts = "clean",
 ) -> diffusion.Field:
     """The velocity field that leads to clips of what was asked: asked (b, d), see `understand`."""
-
-    def towards(told: Tensor) -> diffusion.Field:
-        return diffusion.field(lambda x_t, t: network(x_t, t, told), PATH, predicts)
-
-    if guidance == 1:
-        return towards(asked)
-    return diffusion.guided(towards(asked), towards(torch.zeros_like(asked)), guidance)
+    unasked = torch.zeros_like(asked)
+    return diffusion.conditional(network, asked, unasked, guidance, PATH, predicts)
 
 
 def draw(

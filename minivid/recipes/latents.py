@@ -1,7 +1,7 @@
 """Video in latents: the U-Net of `clips`, its text and its sampler, on what the codec keeps of a clip."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +32,20 @@ def training_set(n: int) -> tuple[Tensor, list[scene.Scene]]:
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Latents of clips of the easy world (b, 8, 5, 8, 8) and their captions as vectors (b, d)."""
-    return pick(*training_set(KEPT), plan, generator)
+    return pick(*training_set(KEPT), plan.batch, generator)
 
 
 def pick(
-    kept: Tensor, scenes: list[scene.Scene], plan: train.Plan, generator: torch.Generator
+    kept: Tensor,
+    scenes: list[scene.Scene],
+    n: int,
+    generator: torch.Generator,
+    hear: Callable[[Sequence[str]], Tensor] = clips.understand,
 ) -> tuple[Tensor, ...]:
-    """A batch of latents that are kept, and captions of their scenes as vectors."""
-    which = torch.randint(len(kept), (plan.batch,), generator=generator)
+    """n of the latents that are kept, and captions of their scenes, some empty, as `hear` has them."""
+    which = torch.randint(len(kept), (n,), generator=generator)
     sentences = write_captions([scenes[k] for k in which], generator)
-    return kept[which].float(), clips.understand(clips.some_unsaid(sentences, generator))
+    return kept[which].float(), hear(clips.some_unsaid(sentences, generator))
 
 
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:

@@ -40,13 +40,8 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generat
 
 def field(network: nn.Module, labels: Tensor, guidance: float = 1.0) -> diffusion.Field:
     """The velocity field that leads to pictures of the digits asked for: labels (b,)."""
-
-    def towards(told: Tensor) -> diffusion.Field:
-        return diffusion.field(lambda x_t, t: network(x_t, t, told), PATH, "velocity")
-
-    if guidance == 1:
-        return towards(labels)
-    return diffusion.guided(towards(labels), towards(torch.full_like(labels, UNASKED)), guidance)
+    unasked = torch.full_like(labels, UNASKED)
+    return diffusion.conditional(network, labels, unasked, guidance, PATH, "velocity")
 
 
 def draw(

@@ -11,7 +11,7 @@ from minivid.generator import Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents
 from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry
-from minivid.recipes.words import TOKENISER, write_captions
+from minivid.recipes.words import TOKENISER
 from minivid.world import render, scene
 
 # What is trained on: how many clips of each format are kept, and the share of steps that take them.
@@ -30,18 +30,19 @@ MOST = 2  # a batch of stills would be huge: at most so many times as many as of
 @functools.cache
 def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
     """Latents to train on and their scenes, a third of the easy world; none held out."""
-    seed, room = (
-        train.step_seed(0, 2 * list(FORMATS).index(at)),
-        render.room_for(at.height, at.width),
-    )
+    seed = train.step_seed(0, 2 * list(FORMATS).index(at))
+    room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
 
     def make(some: list[scene.Scene]) -> Tensor:
         return render.video(some, at.frames, at.height, at.width)
 
-    name = f"video-{at.frames}x{at.height}x{at.width}"
-    return cache.latents(name, latents.video_codec(), scenes, make), scenes
+    return cache.latents(f"video-{_mark(at)}", latents.video_codec(), scenes, make), scenes
+
+
+def _mark(at: Format) -> str:
+    return f"{at.frames}x{at.height}x{at.width}"
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -54,16 +55,12 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     kept, scenes = training_set(FORMATS[at][0], at)
     usual = plan.batch * 8 * 5 * 8 * 8
     n = min(MOST * plan.batch, usual // kept[0].numel())
-    which = torch.randint(len(kept), (n,), generator=generator)
-    sentences = write_captions([scenes[k] for k in which], generator)
-    return kept[which].float(), tokens(clips.some_unsaid(sentences, generator))
+    return latents.pick(kept, scenes, n, generator, tokens)
 
 
 def tokens(sentences: Sequence[str]) -> Tensor:
     """Sentences as tokens (b, n), n a multiple of 16 into which the longest fits: few shapes."""
-    numbers = TOKENISER(sentences)
-    longest = int((numbers != text.PADDING).sum(1).max())
-    return numbers[:, : max(16, -(-longest // 16) * 16)]
+    return text.trimmed(TOKENISER(sentences), 16)
 
 
 def score(network: nn.Module, n: int, seed: int) -> dict:
@@ -79,7 +76,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
         rows = _full(ready.draw, n // share, seed + 3, subjects)
         table |= {f"{prefix}full_{key}": row for key, row in rows.items()}
     for at in (*FORMATS, *NEVER):
-        table[f"at_{at.frames}x{at.height}x{at.width}"] = _at(ready, n // 4, seed + 4, at)
+        table[f"at_{_mark(at)}"] = _at(ready, n // 4, seed + 4, at)
     return table
 
 
