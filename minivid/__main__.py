@@ -1,4 +1,4 @@
-"""The command line: python -m minivid train | score | experiment."""
+"""The command line: python -m minivid sample | train | score | experiment."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import experiments, files, recipes
+from minivid import experiments, files, generator, recipes, show
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +31,28 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     names = ", ".join(recipes.RECIPES)
 
+    sample = commands.add_parser("sample", help="draw clips of what sentences ask for")
+    sample.add_argument(
+        "sentence", nargs="+", help="like 'a red 3 moves right, the camera pans left'"
+    )
+    sample.add_argument(
+        "--out",
+        type=Path,
+        default=Path("clip.mp4"),
+        help=".mp4, .webm or .png; several clips become clip-1.mp4, clip-2.mp4, …",
+    )
+    sample.add_argument("--seed", type=int, default=0, help="another seed draws another clip")
+    sample.add_argument("--steps", type=int, default=generator.STEPS)
+    sample.add_argument(
+        "--guidance",
+        type=float,
+        default=generator.GUIDANCE,
+        help="0 ignores the sentence, 1 heeds it, more exaggerates",
+    )
+    for side in ("frames", "height", "width"):
+        sample.add_argument(f"--{side}", type=int, default=getattr(generator.USUAL, side))
+    sample.set_defaults(run=_sample)
+
     train = commands.add_parser("train", help="train a model by its recipe and keep its weights")
     train.add_argument("name", help=f"{names}, or all")
     train.add_argument("--scale", choices=recipes.SCALES, default=None)
@@ -48,6 +70,20 @@ def parser() -> argparse.ArgumentParser:
     experiment.add_argument("name", help=", ".join(experiments.EXPERIMENTS))
     experiment.set_defaults(run=_experiment)
     return top
+
+
+def _sample(options) -> None:
+    out, many = options.out, len(options.sentence) > 1
+    show.encoder(out)  # a wrong name is said before the work, not after it
+    shape = generator.Format(options.frames, options.height, options.width)
+    ready = generator.load()
+    walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
+    for step in tqdm(walk, total=options.steps, unit="step"):
+        last = step
+    for k, (sentence, clip) in enumerate(zip(options.sentence, ready.decode(last.x_t)), 1):
+        path = out.with_stem(f"{out.stem}-{k}") if many else out
+        show.save(path, clip)
+        print(f"{path}: {sentence!r}, {shape}")
 
 
 def _train(options) -> None:

@@ -183,14 +183,19 @@ def save(
     Raises ValueError for another suffix, or for sound in a format that has none.
     """
     path = Path(path)
-    encoders = {".mp4": encode_mp4, ".webm": encode_webm, ".png": encode_apng, ".apng": encode_apng}
-    encode = encoders.get(path.suffix.lower())
-    if encode is None:
-        raise ValueError(f"cannot save {path.name!r}: the name must end in {', '.join(encoders)}.")
+    encode = encoder(path)
     if encode is encode_apng and audio is not None:
         raise ValueError(f"{path.name!r} cannot hold sound: try .mp4 or .webm, or leave out audio.")
     sound = {} if audio is None else {"audio": audio}
     files.write(path, encode(video, scale=scale, fps=fps, **sound))
+
+
+def encoder(path: Path) -> Callable[..., bytes]:
+    """What makes a file of that name of clips. Raises ValueError for a suffix that nothing here makes."""
+    encoders = {".mp4": encode_mp4, ".webm": encode_webm, ".png": encode_apng, ".apng": encode_apng}
+    if path.suffix.lower() not in encoders:
+        raise ValueError(f"cannot save {path.name!r}: the name must end in {', '.join(encoders)}.")
+    return encoders[path.suffix.lower()]
 
 
 class Figure(matplotlib.figure.Figure):

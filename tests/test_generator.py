@@ -1,10 +1,14 @@
 """From a sentence to a clip: who is asked what, in which format, and what happens to a wrong word."""
 
+import re
+
+import av
 import pytest
 import torch
 from torch import nn
 
-from minivid import codec, generator, text
+from minivid import codec, generator, show, text
+from minivid.__main__ import main
 from minivid.generator import Format
 from minivid.world import captions
 
@@ -89,3 +93,42 @@ def test_what_follows_a_sentence_changes_nothing(small):
 def test_what_cannot_be_drawn_is_said_plainly(small, ask, said):
     with pytest.raises(ValueError, match=said):
         ask(small)
+
+
+def test_the_command_draws_what_the_library_draws(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generator, "load", lambda: small)
+    size = ["--frames", "5", "--height", "24", "--width", "40"]
+    ask = ["--seed", "3", "--steps", "2", "--guidance", "2", *size]
+    assert main(["sample", RED, BLUE, "--out", str(tmp_path / "some.png"), *ask]) == 0
+    drawn = small.draw([RED, BLUE], 3, 2, 2.0, Format(5, 24, 40))
+    files = [tmp_path / f"some-{k}.png" for k in (1, 2)]
+    assert sorted(tmp_path.iterdir()) == files
+    assert [file.read_bytes() for file in files] == [show.encode_apng(clip) for clip in drawn]
+    assert (
+        "some-2.png: 'a blue 7 moves up, the camera pans left', 5 frames" in capsys.readouterr().out
+    )
+
+
+def test_the_command_writes_a_film_of_one_sentence(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(generator, "load", lambda: small)
+    assert main(["sample", RED, "--out", str(tmp_path / "clip.mp4"), "--steps", "1"]) == 0
+    with av.open(str(tmp_path / "clip.mp4")) as film:
+        seconds, frames = film.duration / 1e6, list(film.decode(video=0))
+    assert (len(frames), frames[0].width, round(seconds, 3)) == (17, 256, 17 / 8)
+
+
+@pytest.mark.parametrize(
+    "ask, said",
+    [
+        (["a rde 3 moves right"], "minivid: the word 'rde' in .* nearest: red"),
+        ([RED, "--frames", "16"], "minivid: 16 frames of 32×32"),
+        ([RED, "--out", "clip.avi"], "minivid: cannot save 'clip.avi'.*mp4"),
+    ],
+)
+def test_the_command_says_plainly_what_it_cannot_draw(small, ask, said, monkeypatch, capsys):
+    monkeypatch.setattr(generator, "load", lambda: small)
+    drawn = []
+    monkeypatch.setattr(type(small), "decode", lambda *_: drawn.append(1))
+    assert main(["sample", *ask]) == 1
+    assert re.search(said, capsys.readouterr().err)
+    assert not drawn
