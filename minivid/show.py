@@ -124,7 +124,8 @@ def encode_mp4(
 ) -> bytes:
     """Encode clips, as one `mosaic`, with H.264 and AAC: what every browser but a few plays."""
     frames = _enlarged_mosaic(video, scale)
-    return _encode(frames, audio, fps, "mp4", "libx264", {"crf": "18"}, "aac")
+    quality = {"crf": "18", "preset": "veryfast"}  # half the time, files 4 % larger
+    return _encode(frames, audio, fps, "mp4", "libx264", quality, "aac")
 
 
 def encode_webm(

@@ -1,0 +1,56 @@
+"""How long a sentence takes to become a file, alone and among 64.
+
+    python benchmarks/sample.py
+
+Clips of 17 frames at 32×32, with the default steps and guidance, all in one run on this machine's cores: one
+sentence at a time, and 64 in one batch, each clip ending as an .mp4. The medians of the rounds, and from
+the fastest to the slowest.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from minivid import generator, show
+from minivid.recipes import held_out
+from minivid.world import captions, scene
+
+BATCH = 64
+
+
+def seconds(ready: generator.Generator, sentences: list[str], folder: Path) -> float:
+    """From sentences to files: how long it takes."""
+    began = time.perf_counter()
+    for k, clip in enumerate(ready.draw(sentences)):
+        show.save(folder / f"{k}.mp4", clip)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    ready = generator.load()
+    scenes = held_out.draw_scenes(BATCH, 0, world=scene.FULL)
+    sentences = [captions.write(one.describe()) for one in scenes]
+    alone, together = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        seconds(ready, sentences[:1], Path(folder))  # warms up
+        for _ in tqdm(range(rounds), unit="round"):
+            alone += [seconds(ready, [one], Path(folder)) for one in sentences[:8]]
+            together.append(seconds(ready, sentences, Path(folder)))
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    for name, times in (("one sentence", alone), (f"{BATCH} sentences", together)):
+        middle = statistics.median(times)
+        print(f"{name:12} {middle:6.2f} s  (from {min(times):.2f} to {max(times):.2f})")
+    ratio = BATCH * statistics.median(alone) / statistics.median(together)
+    print(f"clips a second, in a batch and one by one: {ratio:.1f} times as many")
+
+
+if __name__ == "__main__":
+    main()
