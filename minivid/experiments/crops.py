@@ -4,6 +4,7 @@ Pictures are wide or tall. One network is trained on them as they are, the other
 is done where every clip must have one format. How often does a digit that they draw stick out of the frame?
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -63,10 +64,7 @@ def training_set(seed: int, cropped: bool) -> list[tuple[Tensor, list[str]]]:
     kept = []
     for k, shape in enumerate((WIDE, TALL)):
         scenes = draw_scenes(KEPT, train.step_seed(seed, k), shape)
-
-        def make(some: list[scene.Scene], shape: Format = shape) -> Tensor:
-            return pictures(some, shape, cropped)
-
+        make = functools.partial(pictures, shape=shape, cropped=cropped)
         made = cache.encode(f"{shape}", latents.video_codec(), scenes, make)
         kept.append((made, [wish(one) for one in scenes]))
     return kept

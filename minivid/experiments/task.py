@@ -29,10 +29,7 @@ WIDTH, DEPTH = 128, 6
 @functools.cache
 def data() -> tuple[Tensor, list[scene.Scene], Tensor, list[str]]:
     """Latents and scenes to train on, latents and sentences to compare on."""
-
-    def make(some: list[scene.Scene]) -> Tensor:
-        return render.video(some, SHAPE.frames)
-
+    make = functools.partial(render.video, frames=SHAPE.frames)
     network = latents.video_codec()
     scenes = held_out.draw_scenes(KEPT, train.step_seed(0, 0))
     others = held_out.draw_scenes(JUDGED, 0)

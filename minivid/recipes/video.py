@@ -34,10 +34,7 @@ def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
     room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
-
-    def make(some: list[scene.Scene]) -> Tensor:
-        return render.video(some, at.frames, at.height, at.width)
-
+    make = functools.partial(render.video, frames=at.frames, height=at.height, width=at.width)
     return cache.latents(f"video-{_mark(at)}", latents.video_codec(), scenes, make), scenes
 
 
