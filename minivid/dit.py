@@ -12,6 +12,7 @@ Every token has a noise level of its own. Whoever gives some of them level 0 say
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
@@ -26,6 +27,9 @@ EDGES = 6  # waves in which each border's distance is told
 # In how many seconds and pixels the fastest and the slowest of those pairs turn once. Neighbours of our
 # formats are half a second and 8 pixels apart: what turns once on that way could not tell them apart.
 TURNS = ((0.6, 20.0), (18.0, 300.0), (18.0, 300.0))
+
+
+Pair = tuple[Tensor, Tensor]  # of picture, and of sound
 
 
 class DiT(nn.Module):
@@ -87,12 +91,90 @@ class Block(nn.Module):
         self.offset = nn.Parameter(torch.zeros(6 * width))
         zeroed(self.read.out)
 
-    def forward(self, x, six, turns, words, seen=None, heard=None) -> Tensor:
-        scale, shift, gate, scale2, shift2, gate2 = (six + self.offset).chunk(6, -1)
+    def forward(self, x, six, turns, words, seen=None, heard=None, pictures=0) -> Tensor:
+        """pictures: how many of the tokens, where others are of sound; see `JointBlock`."""
+        scale, shift, gate, scale2, shift2, gate2 = self.told(six, pictures).chunk(6, -1)
         y = _normed(x) * (1 + scale) + shift
         x = x + gate * self.look(y, y, turns, seen)
         x = x + self.read(_normed(x), words, seen=heard)
-        return x + gate2 * self.think(_normed(x) * (1 + scale2) + shift2)
+        return x + gate2 * self.thought(_normed(x) * (1 + scale2) + shift2, pictures)
+
+    def told(self, six: Tensor, pictures: int) -> Tensor:
+        """What all blocks are told, as this one takes it."""
+        return six + self.offset
+
+    def thought(self, x: Tensor, pictures: int) -> Tensor:
+        """What each token makes of what it has seen."""
+        return self.think(x)
+
+
+class JointDiT(DiT):
+    """Picture and sound in one list: every token looks at every other, each kind thinks for itself.
+
+    Sound has a way in and out, a modulation, and in each block a feed-forward of its own; attention, words
+    and the sense of noise are shared (as in JavisDiT++, whose ablation found shared feed-forwards worse).
+    numbers, sounds: in a token of picture, of sound; apart: whether sound thinks for itself at all.
+    """
+
+    def __init__(
+        self,
+        numbers: int,
+        sounds: int,
+        width: int = 192,
+        depth: int = 8,
+        asked: int = 128,
+        apart: bool = True,
+    ):
+        super().__init__(numbers, width, depth, asked)
+        self.blocks = nn.ModuleList(JointBlock(width, apart) for _ in range(depth))
+        self.sound_stem = nn.Linear(sounds, width)
+        self.sound_modulation = zeroed(nn.Linear(width, 6 * width))
+        self.sound_last = zeroed(nn.Linear(width, 2 * width))
+        self.sound_out = zeroed(nn.Linear(width, sounds))
+
+    def forward(
+        self,
+        x_t: Pair,
+        places: Pair,
+        t: Pair,
+        words: Tensor,
+        whole: Tensor,
+        heard: Tensor | None = None,
+    ) -> Pair:
+        """Pairs are of picture and of sound. x_t: (b, n, numbers) and (b, m, sounds) -> the same.
+
+        places: (n, 5) and (m, 5); t: (b, 1) or (b, n), and (b, 1) or (b, m); words, whole, heard: as in
+        `DiT`, heard for all tokens (b, n + m, …) or (b, 1, …).
+        """
+        n, m = (tokens.shape[1] for tokens in x_t)
+        x = torch.cat(
+            [self.stem(x_t[0]) + self.edges(_edges(places[0])), self.sound_stem(x_t[1])], 1
+        )
+        told = [silu(self.time(level) + self.whole(whole)) for level in t]
+        six = _each(told, (self.modulation, self.sound_modulation), (n, m))
+        turns, words = rotations(torch.cat(places)), self.words(words)
+        for block in self.blocks:
+            x = block(x, six, turns, words, None, heard, n)
+        scale, shift = _each(told, (self.last, self.sound_last), (n, m)).chunk(2, -1)
+        x = _normed(x) * (1 + scale) + shift
+        return self.out(x[:, :n]), self.sound_out(x[:, n:])
+
+
+class JointBlock(Block):
+    """A block in which sound takes what it is told, and thinks, in a way of its own."""
+
+    def __init__(self, width: int, apart: bool = True):
+        super().__init__(width)
+        self.sound_offset = nn.Parameter(torch.zeros(6 * width))
+        self.sound_think = Think(width) if apart else self.think
+
+    def told(self, six: Tensor, pictures: int) -> Tensor:
+        seen, sounds = six.tensor_split([pictures], 1)
+        return torch.cat([seen + self.offset, sounds + self.sound_offset], 1)
+
+    def thought(self, x: Tensor, pictures: int) -> Tensor:
+        seen, sounds = x.tensor_split([pictures], 1)
+        return torch.cat([self.think(seen), self.sound_think(sounds)], 1)
 
 
 class Look(nn.Module):
@@ -135,6 +217,17 @@ class Think(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.wide(x).chunk(2, -1)
         return self.narrow(silu(gate) * value)
+
+
+def _each(told: Sequence[Tensor], layers: Sequence[nn.Module], counts: Sequence[int]) -> Tensor:
+    """What each kind's layer makes of what it is told, (b, 1, d) or one a token: (b, n + m, …)."""
+    return torch.cat(
+        [
+            layer(what).expand(-1, n, -1)
+            for what, layer, n in zip(told, layers, counts, strict=True)
+        ],
+        1,
+    )
 
 
 def rotations(places: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ each step seen twice, with the sentence and without ("classifier-free guidance")
 makes frames of the latents. Any format the codec takes will do: stills, tall, wide and long clips.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ PATH = diffusion.RectifiedFlow()
 SHIFT = 2.0
 STEPS = 8
 GUIDANCE = 3.0
+SOUND_SEED = 2**20  # a clip's sound has static from another seed than its picture
 
 
 class TextToVideo(nn.Module):
@@ -49,10 +52,7 @@ class TextToVideo(nn.Module):
         Raises ValueError where the sides are no multiples of the patch's.
         """
         grid = x_t.shape[2:]
-        if t.ndim == 1:
-            t = t[:, None]
-        else:
-            t = patches.patchify(t[:, None], self.patch).mean(-1)
+        t = _levels(t, lambda levels: patches.patchify(levels, self.patch))
         words, whole = self.text(tokens)
         at, heard = self.places(grid).to(x_t.device), text.heard(tokens)[:, None]
         cut = patches.patchify(x_t, self.patch)
@@ -62,6 +62,61 @@ class TextToVideo(nn.Module):
     def places(self, grid: Sequence[int]) -> Tensor:
         """Where and when each token of latents (f, h, w) is: (n, 5)."""
         return patches.places(grid, self.patch, self.stride)
+
+
+class TextToClip(TextToVideo):
+    """The same for picture and sound, which are denoised in one list and hear each other.
+
+    sounds: channels of the sound codec's latents; beat: how many of these a token holds; the others as in
+    `TextToVideo` and `dit.JointDiT`.
+    """
+
+    def __init__(
+        self,
+        words: int,
+        channels: int = 8,
+        stride: int = 4,
+        patch: patches.Patch = (1, 2, 2),
+        sounds: int = 16,
+        beat: int = 2,
+        width: int = 160,
+        depth: int = 8,
+        apart: bool = True,
+    ):
+        super().__init__(words, channels, stride, patch, width, depth)
+        self.sounds, self.beat = sounds, beat
+        numbers = self.dit.stem.in_features
+        self.dit = dit.JointDiT(numbers, sounds * beat, width, depth, self.text.width, apart)
+
+    def forward(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> dit.Pair:
+        """x_t: of picture (b, c, f, h, w) and of sound (b, sounds, s) -> their velocities.
+
+        t: of each, (b,), or one for each latent, (b, f, h, w) and (b, s), of which a token takes the mean.
+        """
+        picture, sound = x_t
+        grid, n = picture.shape[2:], sound.shape[2]
+        levels = (
+            _levels(t[0], lambda levels: patches.patchify(levels, self.patch)),
+            _levels(t[1], lambda levels: patches.patchify_sound(levels, self.beat)),
+        )
+        words, whole = self.text(tokens)
+        cut = patches.patchify(picture, self.patch), patches.patchify_sound(sound, self.beat)
+        at = self.places(grid).to(sound.device), self.moments(n).to(sound.device)
+        heard = text.heard(tokens)[:, None]
+        seen, told = self.dit(cut, at, levels, words, whole[:, None], heard)
+        return (
+            patches.unpatchify(seen, grid, self.patch),
+            patches.unpatchify_sound(told, self.beat),
+        )
+
+    def moments(self, n: int) -> Tensor:
+        """When each token of n latents of sound is: (n / beat, 5)."""
+        return patches.sound_places(n, self.beat)
+
+
+def _levels(t: Tensor, cut: Callable[[Tensor], Tensor]) -> Tensor:
+    """Noise levels as the transformer takes them: (b,) -> (b, 1), one for each latent -> (b, n)."""
+    return t[:, None] if t.ndim == 1 else cut(t[:, None]).mean(-1)
 
 
 @dataclass(frozen=True)
@@ -130,11 +185,7 @@ class Generator:
                 f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 17, …) whose height is a "
                 f"multiple of {down} and whose width is one of {right}, like 17 frames of 32×32."
             )
-        grid = (
-            1 + shape.frames // patches.FRAMES,
-            shape.height // self.network.stride,
-            shape.width // self.network.stride,
-        )
+        grid = self._grid(shape)
         draws = [
             torch.randn(
                 self.network.channels, *grid, generator=torch.Generator().manual_seed(seed + k)
@@ -145,16 +196,133 @@ class Generator:
 
     def field(self, sentences: Sequence[str], guidance: float = GUIDANCE) -> diffusion.Field:
         """The velocity field that leads to latents of what the sentences ask for."""
-        self.network.eval()
-        asked, unasked = (
-            text.trimmed(self.tokeniser(said).to(self._where))
-            for said in (sentences, [""] * len(sentences))
-        )
+        asked, unasked = self._told(sentences)
         return diffusion.conditional(self.network, asked, unasked, guidance, PATH, "velocity")
+
+    def _told(self, sentences: Sequence[str]) -> list[Tensor]:
+        """What the network is told, by the sentences and by none: tokens (b, n)."""
+        self.network.eval()
+        both = sentences, [""] * len(sentences)
+        return [text.trimmed(self.tokeniser(said).to(self._where)) for said in both]
+
+    def _grid(self, shape: Format) -> tuple[int, int, int]:
+        """Latent frames, rows and columns of a format."""
+        down, right = shape.height // self.network.stride, shape.width // self.network.stride
+        return 1 + shape.frames // patches.FRAMES, down, right
 
     @property
     def _where(self) -> torch.device:
         return next(self.network.parameters()).device
+
+
+class Clip(NamedTuple):
+    """Picture (b, 3, f, h, w) and sound (b, s), both in [-1, 1]."""
+
+    video: Tensor
+    audio: Tensor
+
+
+@dataclass(frozen=True)
+class JointGenerator(Generator):
+    """A model that makes picture and sound at once, or one of them for the other.
+
+    ear: the autoencoder of sound. The states of a walk are flat, (b, n): picture first; see `apart`.
+    """
+
+    network: TextToClip
+    ear: codec.AudioCodec
+
+    def walk(
+        self,
+        sentences: Sequence[str],
+        seed: int = 0,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        shape: Format = USUAL,
+        video: Tensor | None = None,
+        audio: Tensor | None = None,
+    ) -> Iterator[diffusion.Step]:
+        """Flat states on their way from static to what is asked for.
+
+        video: (b, 3, frames, height, width) of that shape, audio: (b, 1024 · frames): what is given stays,
+        and what is not is made for it. Raises ValueError as `Generator.draw`, and for both.
+        """
+        if video is not None and audio is not None:
+            raise ValueError("both video and audio are given: nothing is left to be drawn.")
+        given = (
+            None if video is None else self.codec.encode(video.to(self._where)),
+            None if audio is None else self.ear.encode(audio.to(self._where)),
+        )
+        start = self.apart(self.noise(len(sentences), seed, shape), shape)
+        for noise, known, what in zip(start, given, ("video", "audio"), strict=True):
+            if known is not None and known.shape != noise.shape:
+                raise ValueError(
+                    f"{what} whose latents are {tuple(known.shape)}, for {len(sentences)} clips of {shape}, "
+                    f"whose latents are {tuple(noise.shape)}."
+                )
+        start = [noise if known is None else known for noise, known in zip(start, given)]
+        field = self.field(sentences, guidance, shape, [known is not None for known in given])
+        times = diffusion.schedule(steps, SHIFT)
+        return diffusion.sample(field, _flat(start), times, PATH, diffusion.heun)
+
+    def draw(
+        self,
+        sentences: Sequence[str],
+        seed: int = 0,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        shape: Format = USUAL,
+        video: Tensor | None = None,
+        audio: Tensor | None = None,
+    ) -> Clip:
+        """Clips, with their sound, of what the sentences ask for; see `walk`, `Generator.draw`."""
+        *_, last = self.walk(sentences, seed, steps, guidance, shape, video, audio)
+        return self.decode(last.x_t, shape)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, shape: Format = USUAL) -> Clip:
+        """The clips and sounds that flat states stand for."""
+        picture, sound = self.apart(latents, shape)
+        return Clip(super().decode(picture), self.ear.decode(sound).clamp(-1, 1))
+
+    def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
+        """Static for n clips and their sounds, (b, n); a picture's is that of `Generator.noise`."""
+        long = patches.SOUNDS * shape.frames
+        draws = [
+            torch.randn(
+                self.network.sounds, long, generator=torch.Generator().manual_seed(seed + k)
+            )
+            for k in range(SOUND_SEED, SOUND_SEED + n)
+        ]
+        return _flat([super().noise(n, seed, shape), torch.stack(draws).to(self._where)])
+
+    def apart(self, latents: Tensor, shape: Format = USUAL) -> dit.Pair:
+        """Flat states as latents of picture (b, c, f, h, w) and of sound (b, sounds, s)."""
+        grid = self._grid(shape)
+        pictures = self.network.channels * math.prod(grid)
+        picture, sound = latents.tensor_split([pictures], 1)
+        return picture.unflatten(1, (-1, *grid)), sound.unflatten(1, (self.network.sounds, -1))
+
+    def field(
+        self,
+        sentences: Sequence[str],
+        guidance: float = GUIDANCE,
+        shape: Format = USUAL,
+        given: Sequence[bool] = (False, False),
+    ) -> diffusion.Field:
+        """The velocity field over flat states; given: whether picture, and sound, are what they are."""
+
+        def velocity(x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
+            levels = [torch.zeros_like(t) if known else t for known in given]
+            speeds = self.network(self.apart(x_t, shape), levels, tokens)
+            return _flat([speed * (not known) for speed, known in zip(speeds, given)])
+
+        asked, unasked = self._told(sentences)
+        return diffusion.conditional(velocity, asked, unasked, guidance, PATH, "velocity")
+
+
+def _flat(latents: Sequence[Tensor]) -> Tensor:
+    return torch.cat([part.flatten(1) for part in latents], 1)
 
 
 def load(name: str = "video") -> Generator:

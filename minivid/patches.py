@@ -18,6 +18,7 @@ Patch = tuple[int, int, int]  # latent frames, rows and columns of a token
 
 FRAMES_PER_SECOND = 8
 FRAMES = 4  # frames of a clip in a latent frame, but the first, which is alone
+SOUNDS = 4  # latents of sound in a frame of a clip
 
 
 def patchify(latents: Tensor, patch: Patch) -> Tensor:
@@ -86,6 +87,34 @@ def places(grid: Sequence[int], patch: Patch, stride: int) -> Tensor:
     at = torch.stack(torch.meshgrid(seconds, down, right, indexing="ij"), -1).flatten(0, 2)
     frame = stride * torch.tensor([grid[1], grid[2]], dtype=at.dtype)
     return torch.cat([at, frame.expand(len(at), 2)], 1)
+
+
+def patchify_sound(latents: Tensor, patch: int) -> Tensor:
+    """Latents of sound to tokens: (b, c, n) -> (b, n / patch, c · patch).
+
+    Raises ValueError where n is no multiple of the patch.
+    """
+    n = latents.shape[2]
+    if n % patch:
+        raise ValueError(
+            f"{n} latents of sound do not divide into patches of {patch}: their number must be a multiple. "
+            f"Try {max(patch, n // patch * patch)}."
+        )
+    return rearrange(latents, "b c (n patch) -> b n (c patch)", patch=patch)
+
+
+def unpatchify_sound(tokens: Tensor, patch: int) -> Tensor:
+    """Tokens to latents of sound, the exact inverse: (b, n, d) -> (b, d / patch, n · patch)."""
+    return rearrange(tokens, "b n (c patch) -> b c (n patch)", patch=patch)
+
+
+def sound_places(n: int, patch: int) -> Tensor:
+    """When each token of n latents of sound is: (n / patch, 5), as of picture; see `places`.
+
+    Where is no question: the centre of a frame without walls.
+    """
+    seconds = (torch.arange(n // patch) + 0.5) * patch / (SOUNDS * FRAMES_PER_SECOND)
+    return torch.nn.functional.pad(seconds[:, None], (0, 4))
 
 
 class Packed(NamedTuple):

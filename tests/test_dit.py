@@ -100,6 +100,110 @@ def test_words_that_are_not_heard_change_nothing():
     assert (made(**given) - made(**other)).abs().max() > 1e-3
 
 
+# Picture and sound -------------------------------------------------------------------------------
+
+
+def joint(depth: int = 2, apart: bool = True) -> dit.JointDiT:
+    torch.manual_seed(0)
+    made = dit.JointDiT(12, 6, WIDTH, depth, 16, apart)
+    for parameter in made.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return made.eval()
+
+
+def both(b: int = 2) -> dict:
+    given = inputs(b)
+    sound = torch.randn(b, 4, 6, generator=torch.Generator().manual_seed(5))
+    return {
+        "x_t": (given["x_t"], sound),
+        "places": (given["places"][0], patches.sound_places(8, 2)),
+        "t": (given["t"], given["t"].flip(0)),
+        "words": given["words"],
+        "whole": given["whole"],
+    }
+
+
+def test_sound_and_picture_of_one_kind_are_one_list():
+    plain = network()
+    made = dit.JointDiT(12, 12, WIDTH, 2, 16).eval()
+    ours = plain.state_dict()
+    for name in (
+        made.state_dict().keys() - ours.keys()
+    ):  # sound has the picture's weights for its own
+        ours[name] = ours[name.replace("sound_", "")]
+    made.load_state_dict(ours)
+    for one in (made, plain):
+        nn.init.zeros_(one.edges.weight)  # sound is told no walls
+    given = inputs()
+    at = given["places"][0]
+    first, second = made(
+        tuple(given["x_t"].split(5, 1)),
+        tuple(at.split(5)),
+        (given["t"], given["t"]),
+        given["words"],
+        given["whole"],
+    )
+    torch.testing.assert_close(torch.cat([first, second], 1), plain(**given), rtol=1e-4, atol=1e-5)
+
+
+def test_the_joint_transformer_is_the_identity_at_the_start():
+    made, into, out = dit.JointDiT(12, 6, WIDTH, 2, 16), [], []
+    made.blocks[0].register_forward_pre_hook(lambda _, args: into.append(args[0]))
+    made.blocks[-1].register_forward_hook(lambda _, args, result: out.append(result))
+    for said, x_t in zip(made(**both()), both()["x_t"], strict=True):
+        torch.testing.assert_close(said, torch.zeros_like(x_t), rtol=0, atol=0)
+    torch.testing.assert_close(out[0], into[0], rtol=0, atol=0)
+    assert into[0].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["stem", "modulation", "last", "out"])
+def test_sound_has_its_own_way_in_and_out(kind):
+    made, given = joint(depth=0 if kind in ("last", "out") else 1), both()
+    before = made(**given)
+    nn.init.normal_(getattr(made, f"sound_{kind}").weight)
+    after = made(**given)
+    assert (after[1] - before[1]).abs().max() > 1e-2
+    if kind in ("last", "out"):
+        torch.testing.assert_close(after[0], before[0], rtol=0, atol=0)
+    nn.init.normal_(getattr(made, kind).weight)
+    assert (made(**given)[0] - after[0]).abs().max() > 1e-2
+
+
+def test_each_kind_takes_what_it_is_told_in_its_own_way():
+    block = joint().blocks[0]
+    told = block.told(torch.zeros(1, 3, 6 * WIDTH), 2)[0]
+    expected = torch.stack([block.offset, block.offset, block.sound_offset])
+    torch.testing.assert_close(told, expected)
+
+
+def test_sound_thinks_for_itself_and_is_heard_by_the_picture_a_block_later():
+    for depth, changes in ((1, False), (2, True)):
+        made, given = joint(depth), both()
+        before = made(**given)
+        nn.init.normal_(made.blocks[0].sound_think.narrow.weight)
+        after = made(**given)
+        assert (after[1] - before[1]).abs().max() > 1e-2
+        assert ((after[0] - before[0]).abs().max() > 1e-3) == changes
+
+
+def test_each_kind_has_its_noise_level():
+    made, given = joint(), both()
+    each = given | {"t": (given["t"][0].expand(-1, 8), given["t"][1].expand(-1, 4))}
+    for one, other in zip(made(**each), made(**given), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    clean = given | {"t": (given["t"][0], torch.zeros(2, 1))}
+    for one, other in zip(made(**clean), made(**given), strict=True):
+        assert (one - other).abs().max() > 1e-3
+
+
+def test_shared_thoughts_are_counted_once():
+    def count(made: nn.Module) -> int:
+        return sum(p.numel() for p in made.parameters())
+
+    thoughts = sum(count(block.think) for block in joint().blocks)
+    assert count(joint()) - count(joint(apart=False)) == thoughts
+
+
 # Rotations ---------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,92 @@ def test_what_cannot_be_drawn_is_said_plainly(small, ask, said):
         ask(small)
 
 
+# Picture and sound -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def joint(small) -> generator.JointGenerator:
+    torch.manual_seed(0)
+    network = generator.TextToClip(len(TOKENISER.words), width=32, depth=2)
+    for parameter in network.dit.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    ear = codec.AudioCodec(width=16, blocks=1)
+    return generator.JointGenerator(network, small.codec, TOKENISER, ear)
+
+
+@pytest.mark.parametrize("shape", [Format(1, 32, 32), Format(9, 24, 40)], ids=str)
+def test_a_clip_has_a_sound_as_long_as_itself(joint, shape):
+    clip = joint.draw([RED, BLUE], steps=1, shape=shape)
+    assert clip.video.shape == (2, 3, shape.frames, shape.height, shape.width)
+    assert clip.audio.shape == (2, shape.frames * 1024)
+    assert max(part.abs().max() for part in clip) <= 1
+
+
+def test_both_depend_on_sentence_and_seed_and_not_on_neighbours(joint):
+    two = joint.draw([RED, BLUE], seed=3, steps=2)
+    alone, other, later = (
+        joint.draw([said], seed, steps=2) for said, seed in ((BLUE, 4), (RED, 4), (BLUE, 5))
+    )
+    for part in (0, 1):
+        torch.testing.assert_close(two[part][1:], alone[part], rtol=1e-4, atol=1e-5)
+        assert (other[part] - alone[part]).abs().max() > 1e-4
+        assert (later[part] - alone[part]).abs().max() > 1e-2
+
+
+def test_a_joint_model_draws_a_picture_from_the_static_of_the_other_model(joint, small):
+    picture, sound = joint.apart(joint.noise(2, 7))
+    torch.testing.assert_close(picture, small.noise(2, 7), rtol=0, atol=0)
+    assert sound.std() > 0.9 and (sound[0] - sound[1]).abs().max() > 1
+    assert not sound[0].flatten()[:9].equal(picture[0].flatten()[:9])
+
+
+def test_flat_states_come_apart_as_they_were_put_together(joint):
+    shape = Format(9, 24, 40)
+    flat = joint.noise(2, 0, shape)
+    picture, sound = joint.apart(flat, shape)
+    assert (picture.shape[1:], sound.shape[1:]) == ((8, 3, 6, 10), (16, 36))
+    torch.testing.assert_close(torch.cat([picture.flatten(1), sound.flatten(1)], 1), flat)
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_what_is_given_stays_and_the_other_is_made_for_it(joint, kind):
+    shape, draws = Format(5, 32, 32), torch.Generator().manual_seed(0)
+    sizes = {"video": (2, 3, 5, 32, 32), "audio": (2, 5 * 1024)}
+    given, else_ = ({kind: torch.rand(sizes[kind], generator=draws) - 0.5} for _ in range(2))
+    ask = {"sentences": [RED, BLUE], "steps": 3, "shape": shape}
+    known, made = (0, 1) if kind == "video" else (1, 0)
+    maker, levels = (joint.codec, joint.ear)[known], []
+    joint.network.register_forward_pre_hook(lambda _, args: levels.append(args[1]))
+    states = [joint.apart(step.x_t, shape) for step in joint.walk(**ask, **given)]
+    for state in states:
+        torch.testing.assert_close(state[known], maker.encode(given[kind]), rtol=0, atol=0)
+    assert (states[0][made] - states[1][made]).abs().max() > 1e-3
+    assert not any(level[known].any() for level in levels), "the network is told that it is clean"
+    assert levels[0][made].eq(1).all()
+    one, other = joint.draw(**ask, **given), joint.draw(**ask, **else_)
+    assert (one[made] - other[made]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "ask, said",
+    [
+        ({"video": torch.zeros(1, 3, 9, 32, 32)}, "video.*1, 8, 3, 8, 8.*17 frames.*1, 8, 5, 8, 8"),
+        ({"audio": torch.zeros(2, 17408)}, "audio.*2, 16, 68.*1 clips.*1, 16, 68"),
+        (
+            {"audio": torch.zeros(1, 17408), "video": torch.zeros(1, 3, 17, 32, 32)},
+            "nothing is left",
+        ),
+        ({"shape": Format(16, 32, 32)}, "16 frames"),
+    ],
+)
+def test_what_cannot_be_made_for_something_is_said_plainly(joint, ask, said):
+    with pytest.raises(ValueError, match=said):
+        joint.draw([RED], steps=1, **ask)
+
+
+# The command -------------------------------------------------------------------------------------
+
+
 def test_the_command_draws_what_the_library_draws(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(generator, "load", lambda: small)
     size = ["--frames", "5", "--height", "24", "--width", "40"]

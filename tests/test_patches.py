@@ -126,3 +126,34 @@ def test_nobody_looks_into_another_clip_or_into_emptiness():
     clip = patches.pack(clips, at, 6).clip
     blocks = torch.block_diag(torch.ones(3, 3), torch.ones(2, 2), torch.ones(1, 1)).bool()
     assert torch.equal(patches.same_clip(clip, clip)[0], blocks)
+
+
+# Sound -------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.integers(1, 4))
+def test_sound_cut_into_any_patches_is_whole_again(b, c, count, patch):
+    latents = torch.randn(b, c, count * patch, generator=torch.Generator().manual_seed(0))
+    tokens = patches.patchify_sound(latents, patch)
+    assert tokens.shape == (b, count, c * patch)
+    torch.testing.assert_close(patches.unpatchify_sound(tokens, patch), latents, rtol=0, atol=0)
+    assert tokens[0, 0].equal(latents[0, :, :patch].flatten()), "a token holds neighbours"
+
+
+def test_sound_and_picture_of_one_moment_have_one_time():
+    picture = patches.places((5, 8, 8), (1, 2, 2), 4)[:, 0].unique()
+    for patch in (1, 2, 4):
+        sound = patches.sound_places(68, patch)
+        assert len(sound) == 68 // patch and not sound[:, 1:].any()
+        begin, end = sound[:, 0] - patch / 64, sound[:, 0] + patch / 64
+        assert (begin[0], end[-1]) == (0, 17 / 8)  # as long as 17 frames
+        torch.testing.assert_close(begin[1:], end[:-1])
+        # the first picture token covers a frame, as long as four latents; the next, four frames
+        assert sound[: 4 // patch, 0].mean() == picture[0]
+        assert sound[4 // patch : 20 // patch, 0].mean() == picture[1]
+
+
+def test_sound_that_does_not_divide_is_said_in_a_sentence():
+    with pytest.raises(ValueError, match="67 latents of sound.*patches of 2.*66"):
+        patches.patchify_sound(torch.zeros(1, 16, 67), 2)
