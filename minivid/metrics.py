@@ -150,11 +150,13 @@ class Flight(NamedTuple):
     """Lawful flights: places (n, f, 2), and the velocity before the first hit (n, 2), room sides a second.
 
     bounced: (n, f - 1, 2), whether a wall is hit along each axis between a frame and the next.
+    hits: for each flight, in order, when walls are hit between the first frame and the last: (k,) seconds.
     """
 
     places: Tensor
     velocity: Tensor
     bounced: Tensor
+    hits: list[Tensor]
 
 
 def nearest_flight(places: Tensor, seconds: Tensor, fastest: float = 1.2) -> Flight:
@@ -194,7 +196,11 @@ def nearest_flight(places: Tensor, seconds: Tensor, fastest: float = 1.2) -> Fli
     leg = (2 * (phase[:, None] + speed[:, None] * when / (2 * reach[:, None]))).floor()  # which way
     velocity = torch.where(leg[:, 0].remainder(2) == 0, speed, -speed)
     bounced = (leg[:, 1:] != leg[:, :-1]).view(n, 2, -1).transpose(1, 2)
-    return Flight(path.view(n, 2, -1).transpose(1, 2), velocity.view(n, 2), bounced)
+    hits = [
+        torch.cat([_turns(best[axis], when) for axis in (k, k + 1)]).sort().values
+        for k in range(0, 2 * n, 2)
+    ]
+    return Flight(path.view(n, 2, -1).transpose(1, 2), velocity.view(n, 2), bounced, hits)
 
 
 def _zigzag(ways: Tensor, seconds: Tensor) -> Tensor:
@@ -202,6 +208,16 @@ def _zigzag(ways: Tensor, seconds: Tensor) -> Tensor:
     reach, speed, phase = ways[..., None].unbind(-2)
     along = (2 * reach * phase + speed * seconds).remainder(2 * reach)
     return reach - (along - reach).abs()
+
+
+def _turns(way: Tensor, seconds: Tensor) -> Tensor:
+    """When a zigzag of that reach, speed and phase turns, between the first and the last second: (k,)."""
+    reach, speed, phase = way.tolist()
+    if speed == 0:
+        return seconds[:0]
+    first, last = (2 * phase + speed * seconds[[0, -1]] / reach).tolist()
+    wall = torch.arange(math.floor(first) + 1, math.ceil(last), dtype=torch.float64)
+    return (wall - 2 * phase) * reach / speed
 
 
 class Physics(NamedTuple):
@@ -233,6 +249,65 @@ def physics(places: Tensor, seconds: Tensor) -> Physics:
     hit = flight.bounced[:, 1:-1] & ~flight.bounced[:, :-2] & ~flight.bounced[:, 2:]
     turned = (moved[:, 2:] + moved[:, :-2]).abs() * hit
     return Physics(off_course, error, turned.sum((1, 2)) / hit.sum((1, 2)))
+
+
+def pairs(seen: Tensor, heard: Tensor, within: float) -> Tensor:
+    """Events that belong together: times (k,) and (m,), both in order -> numbers of pairs (p, 2).
+
+    As many pairs as can be, none further apart than `within`, no event in two of them.
+    """
+    found, k, m = [], 0, 0
+    while k < len(seen) and m < len(heard):
+        late = (heard[m] - seen[k]).item()
+        if abs(late) <= within:
+            found.append((k, m))
+        k, m = k + (late >= -within), m + (late <= within)
+    return torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
+def f1(together: Tensor, seen: Tensor, heard: Tensor) -> Measured:
+    """How well events of two kinds answer one another, over all clips: counts of each clip, (n,) each.
+
+    together: pairs. The harmonic mean of the share of events seen that were heard, and of those heard that
+    were seen; its interval by resampling clips.
+    """
+    counts = torch.stack([2 * together, seen + heard], -1)
+    if not counts[:, 1].sum():
+        raise ValueError("no events in any clip: there is nothing to compare.")
+    return _resampled(counts, lambda drawn: _share(drawn.sum(1)), seed=0, draws=2000)
+
+
+def _share(sums: Tensor) -> Tensor:
+    """The first of two numbers by the second: (..., 2) -> (...); 0 where there is nothing."""
+    return sums[..., 0] / sums[..., 1].clamp(min=1)
+
+
+class Swell(NamedTuple):
+    """correlation: of brightness and loudness at the same time; lag: seconds that loudness comes after."""
+
+    correlation: float
+    lag: float
+
+
+def swell(brightness: Tensor, seconds: Tensor, loudness: Tensor, rate: float) -> Swell:
+    """How a digit's brightness, (f,) at certain seconds, goes with the loudness of its hum, (m,).
+
+    rate: loudnesses a second, the first at second 0. The lag is the one, of up to half a second either way,
+    at which they correlate best.
+    """
+    lags = torch.arange(-round(rate / 2), round(rate / 2) + 1) / rate
+    at = (seconds[None] + lags[:, None]) * rate
+    inside = (at >= 0) & (at <= len(loudness) - 1)
+    found = torch.full((len(lags),), -1.0)
+    for k, (where, known) in enumerate(zip(at, inside, strict=True)):
+        if known.sum() > 3:
+            left = where[known].floor().long().clamp(max=len(loudness) - 2)
+            part = (where[known] - left).to(loudness)
+            heard = torch.lerp(loudness[left], loudness[left + 1], part)
+            both = torch.stack([brightness[known].to(heard), heard])
+            found[k] = both.corrcoef()[0, 1].nan_to_num(0)
+    best = found.argmax()
+    return Swell(found[len(lags) // 2].item(), lags[best].item())
 
 
 def frechet(features: Tensor, others: Tensor) -> float:

@@ -190,7 +190,7 @@ def test_real_clips_are_lawful_to_the_judges_eye_and_no_others_are():
 def test_velocity_is_not_compared_where_a_wall_is_hit(monkeypatch):
     bounced = torch.zeros(1, 16, 2, dtype=torch.bool)
     bounced[:, 7, 1] = True
-    lawful = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced)
+    lawful = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced, [])
     monkeypatch.setattr(metrics, "nearest_flight", lambda places, seconds: lawful)
     for step, expected in ((7, 0.0), (6, 8 * 0.5 / 15)):
         places = torch.zeros(1, 17, 2)
@@ -201,7 +201,7 @@ def test_velocity_is_not_compared_where_a_wall_is_hit(monkeypatch):
 def test_a_digit_that_sticks_to_the_wall_or_comes_back_slower_is_not_reflected(monkeypatch):
     bounced = torch.zeros(1, 16, 2, dtype=torch.bool)
     bounced[:, 7, 0] = bounced[:, 15, 1] = True  # the last has no step after it: it does not count
-    flight = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced)
+    flight = metrics.Flight(torch.zeros(1, 17, 2).double(), torch.zeros(1, 2), bounced, [])
     monkeypatch.setattr(metrics, "nearest_flight", lambda places, seconds: flight)
     for after, expected in ((-0.4, 0.0), (0.0, 0.4), (-0.1, 0.3), (0.4, 0.8)):
         velocity = torch.full((16,), 0.4)
@@ -209,3 +209,72 @@ def test_a_digit_that_sticks_to_the_wall_or_comes_back_slower_is_not_reflected(m
         x = torch.cat([torch.zeros(1), (velocity / 8).cumsum(0)])
         found = metrics.physics(torch.stack([x, torch.zeros(17)], -1)[None], WHEN)
         assert found.reflection_error.item() == pytest.approx(expected, abs=1e-5)
+
+
+# Picture and sound -------------------------------------------------------------------------------
+
+
+def flights_of(n: int) -> tuple[list[scene.Scene], torch.Tensor, torch.Tensor]:
+    """Scenes of one digit, where it is in each of 17 frames (n, 17, 2), and when those are."""
+    scenes, seconds = scene.draw_scenes(n, 11), scene.frame_times(17)
+    places = torch.stack([one.positions(seconds)[0] for one in scenes])
+    return scenes, places, seconds
+
+
+def test_wall_hits_are_found_between_the_frames():
+    scenes, places, seconds = flights_of(60)
+    found = metrics.nearest_flight(places, seconds).hits
+    late, missed, many = [], 0, 0
+    for one, seen in zip(scenes, found, strict=True):
+        truth = torch.tensor([hit.seconds for hit in one.hits(17 / 8)])
+        truth = truth[(truth > seconds[1]) & (truth < seconds[-2])]
+        together = metrics.pairs(truth, seen, 1 / 8)
+        late.append((seen[together[:, 1]] - truth[together[:, 0]]).abs())
+        missed, many = missed + len(truth) - len(together), many + len(truth)
+    assert many > 50 and missed / many < 0.03
+    assert torch.cat(late).median() < 0.01, "a frame lasts 0.125 s"
+
+
+def test_as_many_pairs_as_can_be_and_none_too_far_apart():
+    seen, heard = torch.tensor([0.1, 0.5, 0.6, 2.0]), torch.tensor([0.15, 0.58, 1.0, 1.95, 3.0])
+    assert metrics.pairs(seen, heard, 0.1).tolist() == [[0, 0], [1, 1], [3, 3]]
+    assert metrics.pairs(seen, heard, 0.41).tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
+    assert metrics.pairs(heard, seen, 0.41).tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
+    assert metrics.pairs(seen, heard[:0], 1.0).shape == (0, 2)
+
+
+@pytest.mark.parametrize("lag", [-0.08, 0.0, 0.03])
+def test_a_known_lag_of_strokes_comes_back(lag):
+    scenes, _, _ = flights_of(40)
+    struck = [torch.tensor([hit.seconds for hit in one.hits(17 / 8)]) for one in scenes]
+    found = [metrics.pairs(times, times + lag, 0.125) for times in struck]
+    late = torch.cat([(t + lag)[p[:, 1]] - t[p[:, 0]] for t, p in zip(struck, found, strict=True)])
+    assert late.median().item() == pytest.approx(lag, abs=1e-6)
+    counts = torch.tensor([len(times) for times in struck])
+    strict = torch.tensor([len(metrics.pairs(times, times + lag, 0.05)) for times in struck])
+    score = metrics.f1(strict, counts, counts).value
+    assert (score == 1) == (abs(lag) < 0.05) and (score < 0.2 or score == 1)
+
+
+def test_f1_is_the_harmonic_mean_of_precision_and_recall():
+    found = metrics.f1(torch.tensor([2, 0, 1]), torch.tensor([2, 1, 1]), torch.tensor([4, 1, 1]))
+    precision, recall = 3 / 6, 3 / 4
+    assert found.value == pytest.approx(2 * precision * recall / (precision + recall))
+    assert found.low < found.value < found.high
+    with pytest.raises(ValueError, match="no events"):
+        metrics.f1(torch.zeros(3), torch.zeros(3), torch.zeros(3))
+
+
+@pytest.mark.parametrize("lag", [-0.25, 0.0, 0.125])
+def test_a_known_lag_of_a_hum_comes_back(lag):
+    seconds, rate = scene.frame_times(33), 64
+    when = torch.arange(33 * 8) / rate
+
+    def wave(at: torch.Tensor) -> torch.Tensor:
+        return torch.sin(2 * math.pi * 0.9 * at + 1).double() + 0.3 * torch.sin(9 * at)
+
+    found = metrics.swell(wave(seconds), seconds, 0.2 + 3 * wave(when - lag), rate)
+    assert found.lag == pytest.approx(lag, abs=1.1 / rate)
+    assert (found.correlation > 0.99) == (lag == 0)
+    still = metrics.swell(torch.ones(33), seconds, wave(when), rate)
+    assert still.correlation == 0, "what does not change goes with nothing"
