@@ -1,0 +1,166 @@
+"""Text to video with sound: one transformer denoises both, and makes either for the other.
+
+It begins as the transformer of `video`, whose pictures it knows how to draw; sound begins with a copy of the
+picture's ways to think. In half of all clips picture and sound are equally noisy; in some one of the two is
+clean, which teaches to make the other for it; in the rest their noise has nothing to do with one another.
+"""
+
+import functools
+
+import torch
+from torch import Tensor, nn
+
+from minivid import codec, diffusion, train, weights
+from minivid.generator import (
+    PATH,
+    USUAL,
+    Format,
+    JointGenerator,
+    TextToClip,
+    TextToVideo,
+)
+from minivid.recipes import cache, clips, held_out, latents, sync, video
+from minivid.recipes.recipe import Recipe
+from minivid.recipes.words import TOKENISER, write_captions
+from minivid.world import captions, render, scene, sound
+
+# What is trained on: formats, clips of each that are kept, and the share of steps that take them.
+FORMATS = {
+    Format(17, 32, 32): (30_000, 0.7),
+    Format(17, 32, 48): (6_000, 0.15),
+    Format(17, 48, 32): (6_000, 0.15),
+}
+SAME, SEEN, HEARD = 0.5, 0.15, 0.15  # shares: equally noisy, picture given, sound given
+
+
+@functools.cache
+def audio_codec() -> codec.AudioCodec:
+    """The shipped autoencoder of sound."""
+    return weights.load("audio_codec", codec.AudioCodec()).requires_grad_(False)
+
+
+@functools.cache
+def training_set(n: int, at: Format) -> tuple[Tensor, Tensor, list[scene.Scene]]:
+    """Latents of pictures, latents of their sounds, and the scenes: those of `video`."""
+    pictures, scenes = video.training_set(n, at)
+    make = functools.partial(sound.audio, frames=at.frames)
+    name = f"sound-{at.frames}x{at.height}x{at.width}"
+    return pictures, cache.latents(name, audio_codec(), scenes, make), scenes
+
+
+def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Latents of pictures (b, 8, f, h, w) and sounds (b, 16, s) of one format, and tokens (b, n)."""
+    shares = torch.tensor([share for _, share in FORMATS.values()])
+    at = list(FORMATS)[int(torch.multinomial(shares, 1, generator=generator))]
+    pictures, sounds, scenes = training_set(FORMATS[at][0], at)
+    n = plan.batch * USUAL.height * USUAL.width // (at.height * at.width)
+    which = torch.randint(len(scenes), (n,), generator=generator)
+    said = write_captions([scenes[k] for k in which], generator)
+    asked = video.tokens(clips.some_unsaid(said, generator))
+    return pictures[which].float(), sounds[which].float(), asked
+
+
+def levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise levels of n pictures and of their sounds, (n,) each; 0 where one is given."""
+    first, other = (clips.draw_t(n, generator) for _ in range(2))
+    kind = torch.rand(n, generator=generator)
+    second = torch.where(kind < SAME, first, other[torch.randperm(n, generator=generator)])
+    given, heard = (
+        (kind >= SAME) & (kind < SAME + SEEN),
+        (kind >= SAME + SEEN) & (kind < SAME + SEEN + HEARD),
+    )
+    return first.masked_fill(given, 0), second.masked_fill(heard, 0)
+
+
+def loss(network: nn.Module, made: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+    """The velocities of picture and sound, each where it is not given; both count the same."""
+    *clean, asked = made
+    t = [level.to(asked.device) for level in levels(len(asked), generator)]
+    noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
+    x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
+    said = network(tuple(x_t), tuple(t), asked)
+    return sum(
+        _missed(out.float(), e - x, level)
+        for out, x, e, level in zip(said, clean, noise, t, strict=True)
+    )
+
+
+def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of what is not given."""
+    error = (out - velocity).square().flatten(1).mean(1)
+    return (error * (t > 0)).mean()
+
+
+def build(at: str) -> TextToClip:
+    """The network, knowing what `video` knows; sound thinks as the picture does, to begin with."""
+    network = TextToClip(len(TOKENISER.words))
+    known = weights.load("video", TextToVideo(len(TOKENISER.words))).state_dict()
+    for name in network.state_dict():
+        if "sound_" in name and not name.startswith(("dit.sound_stem", "dit.sound_out")):
+            known[name] = known[name.replace("sound_", "")]
+    network.load_state_dict(known, strict=False)
+    return network
+
+
+def generator_of(network: TextToClip) -> JointGenerator:
+    """The network, ready to be asked."""
+    where = next(network.parameters()).device
+    codecs = latents.video_codec().to(where), audio_codec().to(where)
+    return JointGenerator(network, codecs[0], TOKENISER, codecs[1])
+
+
+def score(network: TextToClip, n: int, seed: int) -> dict:
+    """The pictures as those of `video`; whether sound and picture belong together; either for the other.
+
+    `sound_for_` rows: for the pictures of real clips, whose sound is not heard; `picture_for_` rows: for
+    their sounds. Ceilings: real clips.
+    """
+    ready = generator_of(network)
+
+    def draw(sentences: list[str], seed: int) -> Tensor:
+        return ready.draw(sentences, seed).video
+
+    rows = clips.scored(draw, n, seed)
+    scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
+    said = [captions.write(one.describe()) for one in scenes]
+    real = render.video(scenes), sound.audio(scenes)
+    watched, heard = sync.watch(real[0]), sync.hear(real[1])
+    ceiling = sync.table(watched, heard, USUAL.frames)
+    made = _drawn(ready, said, seed)
+    both = sync.watch(made[0]), sync.hear(made[1])
+    for_picture = sync.hear(_drawn(ready, said, seed, video=real[0])[1])
+    for_sound = sync.watch(_drawn(ready, said, seed, audio=real[1])[0])
+    for prefix, some in (
+        ("", both),
+        ("sound_for_", (watched, for_picture)),
+        ("picture_for_", (for_sound, heard)),
+    ):
+        for key, row in sync.table(*some, USUAL.frames).items():
+            rows[prefix + key] = row | {"ceiling": ceiling[key]["ours"]}
+    return rows
+
+
+def _drawn(ready: JointGenerator, said: list[str], seed: int, **given: Tensor) -> list[Tensor]:
+    """Pictures and sounds of what sentences ask for, fifty at a time; given: one of them."""
+    parts = []
+    for start in range(0, len(said), 50):
+        part = {key: some[start : start + 50] for key, some in given.items()}
+        parts.append(ready.draw(said[start : start + 50], seed + start, **part))
+    return [torch.cat(some).cpu() for some in zip(*parts, strict=True)]
+
+
+RECIPE = Recipe(
+    what="a diffusion transformer that turns static into clips with their sound, or makes one for the other",
+    build=build,
+    draw=batch,
+    loss=loss,
+    plans={
+        "laptop": train.Plan(
+            4000, 48, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
+        ),
+        "gpu": train.Plan(
+            40_000, 256, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
+        ),
+    },
+    score=score,
+)

@@ -1,0 +1,106 @@
+"""Picture and sound learned together: what is trained on, how noisy, and what it begins with."""
+
+import pytest
+import torch
+from torch import nn
+
+from minivid import generator, train, weights
+from minivid.recipes import cache, joint, video
+from minivid.recipes.words import TOKENISER
+from minivid.world import sound
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    """The recipe's training sets, but small, and kept where the test can see them."""
+    monkeypatch.setattr(cache, "FOLDER", tmp_path)
+    formats = {at: (12, share) for at, (_, share) in joint.FORMATS.items()}
+    monkeypatch.setattr(joint, "FORMATS", formats)
+    for made in (video.training_set, joint.training_set):
+        made.cache_clear()
+    yield tmp_path
+    for made in (video.training_set, joint.training_set):
+        made.cache_clear()
+
+
+def test_pictures_come_with_their_own_sound(few):
+    at = generator.Format(17, 48, 32)
+    pictures, sounds, scenes = joint.training_set(12, at)
+    assert pictures.shape[1:] == (8, 5, 12, 8) and sounds.shape[1:] == (16, 68)
+    with torch.no_grad():
+        real = joint.audio_codec().encode(sound.audio(scenes[:3]))
+    torch.testing.assert_close(sounds[:3].float(), real, atol=5e-3, rtol=5e-3)
+    kept, theirs = video.training_set(12, at)
+    assert theirs == scenes and kept.equal(pictures)
+
+
+def test_a_batch_picks_picture_sound_and_caption_of_one_scene(few):
+    pictures, sounds, asked = joint.batch(train.Plan(1, 12, 1e-3), torch.Generator().manual_seed(1))
+    at = next(
+        a
+        for a in joint.FORMATS
+        if a.height // 4 == pictures.shape[3] and a.width // 4 == pictures.shape[4]
+    )
+    all_pictures, all_sounds, _ = joint.training_set(12, at)
+    assert len(pictures) == len(sounds) == len(asked)
+    for picture, heard in zip(pictures, sounds, strict=True):
+        k = next(k for k in range(12) if all_pictures[k].float().equal(picture))
+        assert all_sounds[k].float().equal(heard)
+
+
+def test_half_are_equally_noisy_and_some_are_given():
+    first, second = joint.levels(20_000, torch.Generator().manual_seed(0))
+    same, seen, heard = first == second, first == 0, second == 0
+    shares = [x.float().mean().item() for x in (same, seen, heard)]
+    assert shares == pytest.approx([joint.SAME, joint.SEEN, joint.HEARD], abs=0.01)
+    rest = ~(same | seen | heard)
+    both = torch.stack([first[rest], second[rest]])
+    assert abs(both.corrcoef()[0, 1]) < 0.05, "the rest have nothing to do with one another"
+
+
+def test_what_is_given_counts_for_nothing(monkeypatch):
+    made = torch.randn(4, 8, 5, 8, 8), torch.randn(4, 16, 68), TOKENISER(["a red 3"] * 4)
+
+    class Wrong(nn.Module):
+        def forward(self, x_t, t, tokens):
+            for x, level, clean in zip(x_t, t, made, strict=False):
+                assert x[level == 0].equal(clean[level == 0]), "what is given is clean"
+            return tuple(
+                1e3 * (level == 0).view(-1, *[1] * (x.ndim - 1)) + 0 * x
+                for x, level in zip(x_t, t, strict=True)
+            )
+
+    levels = torch.tensor([0.0, 0.5, 0.5, 0.0]), torch.tensor([0.5, 0.5, 0.0, 0.0])
+    monkeypatch.setattr(joint, "levels", lambda n, generator: levels)
+    value = joint.loss(Wrong(), made, torch.Generator().manual_seed(0))
+    assert 1 < value < 3, "half of each, of variance 2 (noise, less clean)"
+
+
+def test_who_knows_both_velocities_has_no_loss():
+    made = torch.randn(4, 8, 5, 8, 8), torch.randn(4, 16, 68), TOKENISER(["a red 3"] * 4)
+
+    def knows(x_t, t, tokens):
+        assert tokens is made[2]
+        return tuple(
+            (x - clean) / level.view(-1, *[1] * (x.ndim - 1)).clamp(min=1e-6)
+            for x, level, clean in zip(x_t, t, made, strict=False)
+        )
+
+    assert joint.loss(knows, made, torch.Generator().manual_seed(0)) < 1e-6
+
+
+def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):
+    torch.manual_seed(0)
+    known = generator.TextToVideo(len(TOKENISER.words))
+    for parameter in known.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    monkeypatch.setattr(weights, "load", lambda name, network: known)
+    made = joint.build("laptop")
+    for name, value in known.state_dict().items():
+        assert made.state_dict()[name].equal(value), name
+    for ours, theirs in zip(made.dit.blocks, known.dit.blocks, strict=True):
+        assert ours.sound_think.wide.weight.equal(theirs.think.wide.weight)
+        assert ours.sound_offset.equal(theirs.offset)
+    assert made.dit.sound_modulation.weight.equal(known.dit.modulation.weight)
+    assert made.dit.sound_out.weight.eq(0).all(), "it says nothing of sound yet"
+    assert not made.dit.sound_stem.weight.equal(known.dit.stem.weight), "other numbers"
