@@ -60,9 +60,18 @@ def test_who_knows_the_velocity_has_no_loss():
         return (x_t - clean) / t.view(-1, 1, 1, 1, 1).clamp(min=1e-6)
 
     draws = torch.Generator().manual_seed(0)
-    assert latents.loss(knows, (clean, said), draws) < 1e-6
-    silent = latents.loss(lambda x_t, t, tokens: torch.zeros_like(x_t), (clean, said), draws)
+    assert video.loss(knows, (clean, said), draws) < 1e-6
+    silent = video.loss(lambda x_t, t, tokens: torch.zeros_like(x_t), (clean, said), draws)
     assert silent.item() == pytest.approx(2, rel=0.05)
+
+
+def test_most_noise_levels_are_around_the_middle_and_some_are_high():
+    t = video.levels(10_000, torch.Generator().manual_seed(0))
+    assert len(t) == 10_000 and 0 <= t.min() and t.max() < 1
+    middle, high = ((t > low) & (t < high) for low, high in ((0.25, 0.75), (0.9, 1.0)))
+    flat = 0.5 * 1.2
+    assert flat < middle.float().mean() < 0.7, "more than of levels spread evenly"
+    assert 0.06 < high.float().mean() < 0.12, "as many as of levels spread evenly"
 
 
 def _combinations(scenes) -> set[scene.Subject]:

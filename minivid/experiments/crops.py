@@ -83,7 +83,7 @@ def trained(cropped: bool, seed: int, follow: Follow, plan: train.Plan = PLAN) -
     torch.manual_seed(seed)
     network = generator.TextToVideo(len(TOKENISER.words), width=128, depth=6)
     what = f"{'middle squares' if cropped else 'native formats'}, seed {seed}"
-    learned = followed(network, latents.loss, batch, plan, follow, what)
+    learned = followed(network, video.loss, batch, plan, follow, what)
     return generator.Generator(learned, latents.video_codec(), TOKENISER).draw
 
 

@@ -50,7 +50,7 @@ def taught_transformer(
     batch = functools.partial(latents.pick, kept, scenes, plan.batch, hear=video.tokens)
     torch.manual_seed(seed)
     network = generator.TextToVideo(len(TOKENISER.words), width=WIDTH, depth=DEPTH)
-    return followed(network, latents.loss, batch, plan, follow, "text encoder and transformer")
+    return followed(network, video.loss, batch, plan, follow, "text encoder and transformer")
 
 
 def run(seed: int, follow: Follow, n: int = 500) -> dict:

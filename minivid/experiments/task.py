@@ -63,7 +63,7 @@ def as_asked(draw: Callable[[list[str]], Tensor], n: int, seed: int) -> tuple[di
 
 
 @torch.no_grad()
-def held_out_loss(model: nn.Module, loss: train.Loss = latents.loss) -> Tensor:
+def held_out_loss(model: nn.Module, loss: train.Loss = video.loss) -> Tensor:
     """The loss of each 32 of the clips to compare on: (JUDGED / 32,). Same noise for every model."""
     _, _, judged, sentences = data()
     draws = torch.Generator().manual_seed(1)
@@ -78,7 +78,7 @@ def flops(model: nn.Module) -> int:
     """FLOPs of one training step on one clip, forward and backward, a multiply-add being two."""
     made = batch(train.Plan(1, 1, 1e-3), torch.Generator().manual_seed(0))
     with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
-        latents.loss(model, made, torch.Generator().manual_seed(0)).backward()
+        video.loss(model, made, torch.Generator().manual_seed(0)).backward()
     model.zero_grad()
     return counted.get_total_flops()
 
@@ -89,7 +89,7 @@ def trained(
     follow: Follow,
     what: str,
     plan: train.Plan | None = None,
-    loss: train.Loss = latents.loss,
+    loss: train.Loss = video.loss,
     every: int = 200,
 ) -> tuple[nn.Module, dict]:
     """The averaged network, and {"loss": [value, low, high], "curve": [{"step", "seconds", "loss"}]}.

@@ -62,12 +62,15 @@ def draw_t(n: int, generator: torch.Generator, by: float = SHIFT) -> Tensor:
     return diffusion.shift(diffusion.uniform(n, generator), by)
 
 
+Levels = Callable[[int, torch.Generator], Tensor]  # draws n noise levels
+
+
 def loss(
     network: nn.Module,
     batch: tuple[Tensor, ...],
     generator: torch.Generator,
     predicts: diffusion.Predicts = "clean",
-    shift: float = SHIFT,
+    levels: Levels = draw_t,
     path: diffusion.Path = PATH,
 ) -> Tensor:
     """The clean clip is predicted, and compared as it is, more often at high noise.
@@ -84,7 +87,7 @@ def loss(
         generator,
         path,
         predicts,
-        draw_t=functools.partial(draw_t, by=shift),
+        draw_t=levels,
     )
 
 

@@ -62,7 +62,7 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 
 def levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Noise levels of n pictures and of their sounds, (n,) each; 0 where one is given."""
-    first, other = (clips.draw_t(n, generator) for _ in range(2))
+    first, other = (video.levels(n, generator) for _ in range(2))
     kind = torch.rand(n, generator=generator)
     second = torch.where(kind < SAME, first, other[torch.randperm(n, generator=generator)])
     given, heard = (

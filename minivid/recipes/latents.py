@@ -48,9 +48,14 @@ def pick(
     return kept[which].float(), hear(clips.some_unsaid(sentences, generator))
 
 
+def levels(n: int, generator: torch.Generator) -> Tensor:
+    """Noise levels to train on: (n,) in [0, 1), more of them high."""
+    return clips.draw_t(n, generator, SHIFT)
+
+
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
     """The velocity is predicted: here no stem has to carry more numbers than the network is wide."""
-    return clips.loss(network, batch, generator, "velocity", SHIFT)
+    return clips.loss(network, batch, generator, "velocity", levels)
 
 
 def field(network: nn.Module, asked: Tensor, guidance: float = 1.0) -> diffusion.Field:
