@@ -94,3 +94,41 @@ def test_other_sentences_are_answered_with_what_would_work(sentence, hint):
     with pytest.raises(ValueError, match=hint):
         captions.parse(sentence)
     assert captions.parse(captions.EXAMPLE)
+
+
+# Completion --------------------------------------------------------------------------------------
+
+
+def test_every_word_of_every_caption_is_offered_after_those_before_it():
+    generator = torch.Generator().manual_seed(5)
+    for one in scene.draw_scenes(15, 2, scene.FULL):
+        words = captions.write(one.describe(), generator).split()
+        for k, word in enumerate(words):
+            so_far = " ".join(words[:k])
+            bare = word.rstrip(",")
+            offered = captions.completions(f"{so_far} " if k else "", 100)
+            assert any(o.split()[k] == bare for o in offered), (so_far, word)
+            begun = " ".join([*words[:k], bare[:2]])
+            assert bare[:2] == bare or " ".join([*words[:k], bare]) in captions.completions(begun)
+
+
+def test_who_follows_what_is_offered_ends_with_a_sentence():
+    draws = torch.Generator().manual_seed(6)
+    for _ in range(10):
+        text = ""
+        for _ in range(60):
+            offered = captions.completions(text, 200) or captions.completions(f"{text} ", 200)
+            assert text not in offered
+            if not offered:
+                captions.parse(text)  # nothing more can be said, so all has been
+                break
+            text = offered[int(torch.randint(len(offered), (), generator=draws))]
+            assert captions.begins(text)
+            text += " " * int(torch.randint(2, (), generator=draws))
+        else:
+            captions.parse(text.rstrip())
+
+
+@pytest.mark.parametrize("text", ["a rde", "a red 3 moves sideways", "the light pans", "and"])
+def test_nothing_is_offered_where_nothing_fits(text):
+    assert captions.completions(text) == [] and not captions.begins(text)

@@ -58,6 +58,12 @@ _SUBJECT = re.compile(
     rf"(?P<digit>digit|[0-9]|{'|'.join(NUMBERS)})"
     rf"(?: (?:{'|'.join(VERBS)}) (?P<heading>{'|'.join(sorted(_HEADING, key=len, reverse=True))}))?"
 )
+# What may be missing from an unfinished subject: with one of these it is whole.
+_ENDS = tuple(
+    f"{rest} {way}".strip()
+    for rest in ("", "3", "red 3", "a 3")
+    for way in ("", "right", "moves right", "the right")
+)
 WORDS = sorted(
     {"a", "an", "the", "and", "digit", "humming", *COLOURS, *NUMBERS, *map(str, range(10)), *VERBS}
     | {word for phrase in (*_HEADING, *_MEANING) for word in phrase.split()}
@@ -101,6 +107,18 @@ def parse(sentence: str) -> Description:
     Raises ValueError for anything outside the grammar: the part that was not understood, the
     nearest phrase that would be, and an example.
     """
+    try:
+        return _read(sentence)
+    except _UnknownError as error:
+        raise ValueError(_not_understood(str(error), sentence)) from None
+
+
+class _UnknownError(ValueError):
+    """A part of a sentence that is outside the grammar."""
+
+
+def _read(sentence: str) -> Description:
+    """What `parse` gives, with a bare error where something is not understood."""
     clauses = [part.strip() for part in " ".join(sentence.lower().split()).rstrip(".").split(",")]
     found: dict[str, str] = {}
     subjects: tuple[Subject, ...] | None = None
@@ -114,12 +132,48 @@ def parse(sentence: str) -> Description:
                 )
             found[attribute] = value
         elif subjects is None:
-            subjects = tuple(_parse_subject(part, sentence) for part in clause.split(" and "))
+            subjects = tuple(map(_read_subject, clause.split(" and ")))
         else:
-            raise ValueError(_not_understood(clause, sentence))
+            raise _UnknownError(clause)
     if subjects is None:
         raise ValueError(f"{sentence!r} names no digit. Begin with one: {EXAMPLE!r}.")
     return Description(subjects, **found)
+
+
+def begins(words: str) -> bool:
+    """Whether some sentence of the grammar begins with these words."""
+    *before, last = (" ".join(part.split()) for part in words.lower().split(","))
+    if any(_understood(", ".join([*before, f"{last} {end}".strip()])) for end in _ENDS):
+        return True
+    ways = [phrase for phrase in _MEANING if f"{phrase} ".startswith(f"{last} ")]
+    return any(
+        _understood(", ".join([*before, phrase, *digits]))
+        for phrase in ways
+        for digits in ([], ["a 3"])  # which may be yet to come
+    )
+
+
+def completions(text: str, most: int = 40) -> list[str]:
+    """Ways to go on from an unfinished sentence: the last word ended, or one more, or one more clause."""
+    start, _, part = text.lower().rpartition(" ")
+    start = f"{start} " if start else ""
+    found = [start + word for word in WORDS if word.startswith(part) and begins(start + word)]
+    whole = text.rstrip()
+    if _understood(whole):
+        said = parse(whole)
+        left = [key for key in CLAUSES if getattr(said, key) is None]
+        found += [f"{whole}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
+    elif whole and _understood(f"{whole}, a 3"):
+        found.append(f"{whole}, a")
+    return [one for one in found if one != text][:most]
+
+
+def _understood(sentence: str) -> bool:
+    try:
+        _read(sentence)
+    except ValueError:
+        return False
+    return True
 
 
 EXAMPLE = (
@@ -133,10 +187,10 @@ def said_by(description: Description) -> Description:
     return replace(description, subjects=subjects)
 
 
-def _parse_subject(text: str, sentence: str) -> Subject:
+def _read_subject(text: str) -> Subject:
     match = _SUBJECT.fullmatch(text)
     if match is None:
-        raise ValueError(_not_understood(text, sentence))
+        raise _UnknownError(text)
     word, heading = match["digit"], match["heading"]
     digit = None if word == "digit" else NUMBERS.index(word) if word in NUMBERS else int(word)
     return Subject(
