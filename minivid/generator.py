@@ -170,11 +170,11 @@ class Generator:
         the codec or the transformer cannot divide.
         """
         *_, last = self.walk(sentences, seed, steps, guidance, shape)
-        return self.decode(last.x_t)
+        return self.decode(last.x_t, shape)
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """The clips that latents stand for, in [-1, 1]."""
+    def decode(self, latents: Tensor, shape: Format = USUAL) -> Tensor:
+        """The clips that latents, the states of a walk, stand for, in [-1, 1]."""
         return self.codec.decode(latents).clamp(-1, 1)
 
     def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
