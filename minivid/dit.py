@@ -139,12 +139,13 @@ class JointDiT(DiT):
         t: Pair,
         words: Tensor,
         whole: Tensor,
+        seen: Tensor | None = None,
         heard: Tensor | None = None,
     ) -> Pair:
         """Pairs are of picture and of sound. x_t: (b, n, numbers) and (b, m, sounds) -> the same.
 
-        places: (n, 5) and (m, 5); t: (b, 1) or (b, n), and (b, 1) or (b, m); words, whole, heard: as in
-        `DiT`, heard for all tokens (b, n + m, …) or (b, 1, …).
+        places: (n, 5) and (m, 5); t: (b, 1) or (b, n), and (b, 1) or (b, m); words, whole, seen, heard: as
+        in `DiT`, for all n + m tokens, pictures first.
         """
         n, m = (tokens.shape[1] for tokens in x_t)
         x = torch.cat(
@@ -153,8 +154,9 @@ class JointDiT(DiT):
         told = [silu(self.time(level) + self.whole(whole)) for level in t]
         six = _each(told, (self.modulation, self.sound_modulation), (n, m))
         turns, words = rotations(torch.cat(places)), self.words(words)
+        seen = None if seen is None else seen.to(x.device)
         for block in self.blocks:
-            x = block(x, six, turns, words, None, heard, n)
+            x = block(x, six, turns, words, seen, heard, n)
         scale, shift = _each(told, (self.last, self.sound_last), (n, m)).chunk(2, -1)
         x = _normed(x) * (1 + scale) + shift
         return self.out(x[:, :n]), self.sound_out(x[:, n:])

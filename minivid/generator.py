@@ -103,11 +103,16 @@ class TextToClip(TextToVideo):
         cut = patches.patchify(picture, self.patch), patches.patchify_sound(sound, self.beat)
         at = self.places(grid).to(sound.device), self.moments(n).to(sound.device)
         heard = text.heard(tokens)[:, None]
-        seen, told = self.dit(cut, at, levels, words, whole[:, None], heard)
+        seen = self.seen(*map(len, at))
+        picture, sound = self.dit(cut, at, levels, words, whole[:, None], seen, heard)
         return (
-            patches.unpatchify(seen, grid, self.patch),
-            patches.unpatchify_sound(told, self.beat),
+            patches.unpatchify(picture, grid, self.patch),
+            patches.unpatchify_sound(sound, self.beat),
         )
+
+    def seen(self, n: int, m: int) -> Tensor | None:
+        """Who may look at whom, n tokens of picture and m of sound: (1, n + m, n + m); here everyone."""
+        return None
 
     def moments(self, n: int) -> Tensor:
         """When each token of n latents of sound is: (n / beat, 5)."""

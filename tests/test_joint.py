@@ -49,7 +49,7 @@ def test_a_batch_picks_picture_sound_and_caption_of_one_scene(few):
 
 
 def test_half_are_equally_noisy_and_some_are_given():
-    first, second = joint.levels(20_000, torch.Generator().manual_seed(0))
+    first, second = joint.draw_levels(20_000, torch.Generator().manual_seed(0))
     same, seen, heard = first == second, first == 0, second == 0
     shares = [x.float().mean().item() for x in (same, seen, heard)]
     assert shares == pytest.approx([joint.SAME, joint.SEEN, joint.HEARD], abs=0.01)
@@ -71,7 +71,7 @@ def test_what_is_given_counts_for_nothing(monkeypatch):
             )
 
     levels = torch.tensor([0.0, 0.5, 0.5, 0.0]), torch.tensor([0.5, 0.5, 0.0, 0.0])
-    monkeypatch.setattr(joint, "levels", lambda n, generator: levels)
+    monkeypatch.setattr(joint, "draw_levels", lambda n, generator: levels)
     value = joint.loss(Wrong(), made, torch.Generator().manual_seed(0))
     assert 1 < value < 3, "half of each, of variance 2 (noise, less clean)"
 

@@ -6,6 +6,7 @@ clean, which teaches to make the other for it; in the rest their noise has nothi
 """
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     return pictures[which].float(), sounds[which].float(), asked
 
 
-def levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Noise levels of n pictures and of their sounds, (n,) each; 0 where one is given."""
     first, other = (video.levels(n, generator) for _ in range(2))
     kind = torch.rand(n, generator=generator)
@@ -72,10 +73,19 @@ def levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return first.masked_fill(given, 0), second.masked_fill(heard, 0)
 
 
-def loss(network: nn.Module, made: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-    """The velocities of picture and sound, each where it is not given; both count the same."""
+def loss(
+    network: nn.Module,
+    made: tuple[Tensor, ...],
+    generator: torch.Generator,
+    levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] | None = None,
+) -> Tensor:
+    """The velocities of picture and sound, each where it is not given; both count the same.
+
+    levels: draws the noise levels of both, those of this module where none is given. Where one is all noise,
+    its velocity cannot be known but on average, and it does not count either.
+    """
     *clean, asked = made
-    t = [level.to(asked.device) for level in levels(len(asked), generator)]
+    t = [level.to(asked.device) for level in (levels or draw_levels)(len(asked), generator)]
     noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
     x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
     said = network(tuple(x_t), tuple(t), asked)
@@ -86,9 +96,9 @@ def loss(network: nn.Module, made: tuple[Tensor, ...], generator: torch.Generato
 
 
 def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
-    """Mean squared error of what is not given."""
+    """Mean squared error of what is neither given nor all noise."""
     error = (out - velocity).square().flatten(1).mean(1)
-    return (error * (t > 0)).mean()
+    return (error * ((t > 0) & (t < 1))).mean()
 
 
 def build(at: str) -> TextToClip:
