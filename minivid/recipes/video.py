@@ -129,7 +129,7 @@ RECIPE = Recipe(
     loss=loss,
     plans={
         "laptop": train.Plan(
-            6000, 64, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
+            14_000, 64, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
         ),
         "gpu": train.Plan(
             40_000, 256, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
