@@ -24,7 +24,7 @@ FORMATS = {
     Format(1, 32, 32): (10_000, 0.08),
 }
 NEVER = (Format(17, 32, 40), Format(17, 40, 32), Format(25, 32, 32))  # held out of training
-MIDDLE = 0.6  # share of the noise levels that are drawn around the middle
+MIDDLE = 0.4  # share of the noise levels that are drawn around the middle
 MOST = 2  # a batch of stills would be huge: at most so many times as many as of clips
 
 
@@ -59,9 +59,8 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 def levels(n: int, generator: torch.Generator) -> Tensor:
     """Noise levels to train on: (n,) in (0, 1).
 
-    Most are around the middle, where a digit takes its shape; the others spread, more of them high, where
-    it is decided what goes where. Without the first, digits take three times as long; without the others,
-    headings do.
+    Many are around the middle, where a digit takes its shape; the others spread, more of them high, where
+    it is decided what goes where. Without the first digits take twice as long, without the others headings.
     """
     middle = round(MIDDLE * n)
     rest = clips.draw_t(n - middle, generator, SHIFT)
