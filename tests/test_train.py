@@ -92,7 +92,7 @@ def test_the_seconds_of_all_runs_add_up(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "time", SimpleNamespace(monotonic=ticks))
     _, before = _run(_small(), _plan(12), tmp_path / "c.pt", stop=6)
     _, first = _run(_small(), _plan(12), tmp_path / "c.pt", stop=7)
-    assert first.seconds > before.seconds > 0
+    assert first.seconds >= before.seconds > 6, "step 6 was saved a tick before it was shown"
 
 
 def test_one_batch_can_be_learned_by_heart():
