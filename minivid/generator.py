@@ -7,7 +7,7 @@ makes frames of the latents. Any format the codec takes will do: stills, tall, w
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -157,7 +157,7 @@ class Generator:
     ) -> Iterator[diffusion.Step]:
         """Latents (b, c, f, h, w) on their way from static to what is asked for; see `draw`."""
         noise, times = self.noise(len(sentences), seed, shape), diffusion.schedule(steps, SHIFT)
-        field = self.field(sentences, guidance)
+        field = self.field(sentences, guidance, shape)
         return diffusion.sample(field, noise, times, PATH, diffusion.heun)
 
     def draw(
@@ -199,7 +199,9 @@ class Generator:
         ]
         return torch.stack(draws).to(self._where)
 
-    def field(self, sentences: Sequence[str], guidance: float = GUIDANCE) -> diffusion.Field:
+    def field(
+        self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
+    ) -> diffusion.Field:
         """The velocity field that leads to latents of what the sentences ask for."""
         asked, unasked = self._told(sentences)
         return diffusion.conditional(self.network, asked, unasked, guidance, PATH, "velocity")
@@ -231,58 +233,23 @@ class Clip(NamedTuple):
 class JointGenerator(Generator):
     """A model that makes picture and sound at once, or one of them for the other.
 
-    ear: the autoencoder of sound. The states of a walk are flat, (b, n): picture first; see `apart`.
+    ear: the autoencoder of sound; known: latents of a picture or of a sound that is given, which stay as they
+    are. The states of a walk are flat, (b, n), picture first; see `apart`. `draw` gives a `Clip`.
     """
 
     network: TextToClip
     ear: codec.AudioCodec
+    known: tuple[Tensor | None, Tensor | None] = (None, None)
 
-    def walk(
-        self,
-        sentences: Sequence[str],
-        seed: int = 0,
-        steps: int = STEPS,
-        guidance: float = GUIDANCE,
-        shape: Format = USUAL,
-        video: Tensor | None = None,
-        audio: Tensor | None = None,
-    ) -> Iterator[diffusion.Step]:
-        """Flat states on their way from static to what is asked for.
+    @torch.no_grad()
+    def watching(self, video: Tensor) -> "JointGenerator":
+        """The same model, making sound for clips (b, 3, f, h, w): ask for as many, of that format."""
+        return replace(self, known=(self.codec.encode(video.to(self._where)), None))
 
-        video: (b, 3, frames, height, width) of that shape, audio: (b, 1024 · frames): what is given stays,
-        and what is not is made for it. Raises ValueError as `Generator.draw`, and for both.
-        """
-        if video is not None and audio is not None:
-            raise ValueError("both video and audio are given: nothing is left to be drawn.")
-        given = (
-            None if video is None else self.codec.encode(video.to(self._where)),
-            None if audio is None else self.ear.encode(audio.to(self._where)),
-        )
-        start = self.apart(self.noise(len(sentences), seed, shape), shape)
-        for noise, known, what in zip(start, given, ("video", "audio"), strict=True):
-            if known is not None and known.shape != noise.shape:
-                raise ValueError(
-                    f"{what} whose latents are {tuple(known.shape)}, for {len(sentences)} clips of {shape}, "
-                    f"whose latents are {tuple(noise.shape)}."
-                )
-        start = [noise if known is None else known for noise, known in zip(start, given)]
-        field = self.field(sentences, guidance, shape, [known is not None for known in given])
-        times = diffusion.schedule(steps, SHIFT)
-        return diffusion.sample(field, _flat(start), times, PATH, diffusion.heun)
-
-    def draw(
-        self,
-        sentences: Sequence[str],
-        seed: int = 0,
-        steps: int = STEPS,
-        guidance: float = GUIDANCE,
-        shape: Format = USUAL,
-        video: Tensor | None = None,
-        audio: Tensor | None = None,
-    ) -> Clip:
-        """Clips, with their sound, of what the sentences ask for; see `walk`, `Generator.draw`."""
-        *_, last = self.walk(sentences, seed, steps, guidance, shape, video, audio)
-        return self.decode(last.x_t, shape)
+    @torch.no_grad()
+    def hearing(self, audio: Tensor) -> "JointGenerator":
+        """The same model, making pictures for sounds (b, 1024 · frames): ask for as many, as long."""
+        return replace(self, known=(None, self.ear.encode(audio.to(self._where))))
 
     @torch.no_grad()
     def decode(self, latents: Tensor, shape: Format = USUAL) -> Clip:
@@ -291,15 +258,24 @@ class JointGenerator(Generator):
         return Clip(super().decode(picture), self.ear.decode(sound).clamp(-1, 1))
 
     def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
-        """Static for n clips and their sounds, (b, n); a picture's is that of `Generator.noise`."""
+        """Static for n clips and their sounds, (b, n); a picture's is that of `Generator.noise`.
+
+        What is known takes its place. Raises ValueError where that is of another number or format.
+        """
         long = patches.SOUNDS * shape.frames
         draws = [
-            torch.randn(
-                self.network.sounds, long, generator=torch.Generator().manual_seed(seed + k)
-            )
-            for k in range(SOUND_SEED, SOUND_SEED + n)
+            torch.randn(self.network.sounds, long, generator=torch.Generator().manual_seed(k))
+            for k in range(seed + SOUND_SEED, seed + SOUND_SEED + n)
         ]
-        return _flat([super().noise(n, seed, shape), torch.stack(draws).to(self._where)])
+        parts = [super().noise(n, seed, shape), torch.stack(draws).to(self._where)]
+        for k, (known, what) in enumerate(zip(self.known, ("picture", "sound"), strict=True)):
+            if known is not None and known.shape != parts[k].shape:
+                raise ValueError(
+                    f"a {what} is given whose latents are {tuple(known.shape)}; {n} clips of {shape} have "
+                    f"{tuple(parts[k].shape)}."
+                )
+            parts[k] = parts[k] if known is None else known
+        return _flat(parts)
 
     def apart(self, latents: Tensor, shape: Format = USUAL) -> dit.Pair:
         """Flat states as latents of picture (b, c, f, h, w) and of sound (b, sounds, s)."""
@@ -309,18 +285,15 @@ class JointGenerator(Generator):
         return picture.unflatten(1, (-1, *grid)), sound.unflatten(1, (self.network.sounds, -1))
 
     def field(
-        self,
-        sentences: Sequence[str],
-        guidance: float = GUIDANCE,
-        shape: Format = USUAL,
-        given: Sequence[bool] = (False, False),
+        self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
     ) -> diffusion.Field:
-        """The velocity field over flat states; given: whether picture, and sound, are what they are."""
+        """The velocity field over flat states: 0 for what is known."""
+        given = [known is not None for known in self.known]
 
         def velocity(x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
             levels = [torch.zeros_like(t) if known else t for known in given]
             speeds = self.network(self.apart(x_t, shape), levels, tokens)
-            return _flat([speed * (not known) for speed, known in zip(speeds, given)])
+            return _flat([v * (not known) for v, known in zip(speeds, given, strict=True)])
 
         asked, unasked = self._told(sentences)
         return diffusion.conditional(velocity, asked, unasked, guidance, PATH, "velocity")

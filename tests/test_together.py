@@ -68,12 +68,11 @@ def test_every_way_is_learned_and_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(together.task, "WIDTH", 32)
     monkeypatch.setattr(together.task, "DEPTH", 1)
     together.data.cache_clear()
-    asked = []
-    walk = generator.JointGenerator.walk
+    asked, walk = [], generator.JointGenerator.walk
 
-    def follow(self, *args, **given):
-        asked.append(given.get("video") is not None or len(args) > 5 and args[5] is not None)
-        return walk(self, *args, **given)
+    def follow(self, *args, **settings):
+        asked.append(self.known[0] is not None)
+        return walk(self, *args, **settings)
 
     monkeypatch.setattr(generator.JointGenerator, "walk", follow)
     found = together.run(0, lambda steps, total, what: steps, n=6)

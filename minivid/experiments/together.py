@@ -123,7 +123,7 @@ def draw(ready: generator.JointGenerator, said: list[str], seed: int) -> generat
     """Clips with sound; who makes sound for a picture draws the picture first."""
     clip = ready.draw(said, seed)
     if isinstance(ready.network, After):
-        clip = generator.Clip(clip.video, ready.draw(said, seed, video=clip.video).audio)
+        clip = generator.Clip(clip.video, ready.watching(clip.video).draw(said, seed).audio)
     return clip
 
 

@@ -15,6 +15,7 @@ from minivid import codec, diffusion, train, weights
 from minivid.generator import (
     PATH,
     USUAL,
+    Clip,
     Format,
     JointGenerator,
     TextToClip,
@@ -133,13 +134,13 @@ def score(network: TextToClip, n: int, seed: int) -> dict:
     rows = clips.scored(draw, n, seed)
     scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
     said = [captions.write(one.describe()) for one in scenes]
-    real = render.video(scenes), sound.audio(scenes)
-    watched, heard = sync.watch(real[0]), sync.hear(real[1])
+    real = Clip(render.video(scenes), sound.audio(scenes))
+    watched, heard = sync.watch(real.video), sync.hear(real.audio)
     ceiling = sync.table(watched, heard, USUAL.frames)
     made = _drawn(ready, said, seed)
-    both = sync.watch(made[0]), sync.hear(made[1])
-    for_picture = sync.hear(_drawn(ready, said, seed, video=real[0])[1])
-    for_sound = sync.watch(_drawn(ready, said, seed, audio=real[1])[0])
+    both = sync.watch(made.video), sync.hear(made.audio)
+    for_picture = sync.hear(_drawn(ready, said, seed, video=real.video).audio)
+    for_sound = sync.watch(_drawn(ready, said, seed, audio=real.audio).video)
     for prefix, some in (
         ("", both),
         ("sound_for_", (watched, for_picture)),
@@ -150,13 +151,23 @@ def score(network: TextToClip, n: int, seed: int) -> dict:
     return rows
 
 
-def _drawn(ready: JointGenerator, said: list[str], seed: int, **given: Tensor) -> list[Tensor]:
-    """Pictures and sounds of what sentences ask for, fifty at a time; given: one of them."""
+def _drawn(
+    ready: JointGenerator,
+    said: list[str],
+    seed: int,
+    video: Tensor | None = None,
+    audio: Tensor | None = None,
+) -> Clip:
+    """What sentences ask for, fifty at a time; made for pictures, or for sounds, where these are given."""
     parts = []
     for start in range(0, len(said), 50):
-        part = {key: some[start : start + 50] for key, some in given.items()}
-        parts.append(ready.draw(said[start : start + 50], seed + start, **part))
-    return [torch.cat(some).cpu() for some in zip(*parts, strict=True)]
+        some, model = slice(start, start + 50), ready
+        if video is not None:
+            model = ready.watching(video[some])
+        elif audio is not None:
+            model = ready.hearing(audio[some])
+        parts.append(model.draw(said[some], seed + start))
+    return Clip(*(torch.cat(many).cpu() for many in zip(*parts, strict=True)))
 
 
 RECIPE = Recipe(
