@@ -122,6 +122,27 @@ def choice_slider(
     return ipywidgets.VBox([knob, strip])
 
 
+def sound_slider(
+    guesses: Sequence[tuple[Tensor, Tensor]], hits: Sequence[float]
+) -> ipywidgets.Widget:
+    """A panel with one knob, how far the denoising is: the clip that is seen, and heard, in the noise.
+
+    guesses: of each step, clips (b, 3, f, h, w) and their sounds (b, s), of which the first is shown; hits:
+    seconds at which the finished picture shows a wall hit.
+    """
+    knob = ipywidgets.IntSlider(1, 1, len(guesses), description="step")
+    player = ipywidgets.Video(format="webm", autoplay=False, loop=False, width="256")
+    wave = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+
+    def redraw(change=None):
+        video, audio = guesses[knob.value - 1]
+        player.value = show.encode_webm(video[:1], audio[:1])
+        wave.value = show.waveform(audio[0], hits).png()
+
+    _react([knob], redraw)
+    return ipywidgets.VBox([knob, ipywidgets.HBox([player, wave])])
+
+
 @torch.no_grad()
 def look_through(
     predict: Callable[[Tensor, Tensor], Tensor], clean: Tensor, t: float,

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from minivid import diffusion, widgets
+from minivid import diffusion, show, widgets
 from minivid.exercises import check
-from minivid.world import captions, render, scene
+from minivid.world import captions, render, scene, sound
 
 
 def _all(widget):
@@ -103,3 +103,17 @@ def test_the_choice_slider_leafs_through_clips_made_beforehand():
 def test_an_exercise_says_right_not_yet_or_why_it_stopped(answer, said):
     verdict = check(2, answer, lambda a: a - 4 == 0, "Half of eight.")
     assert repr(verdict).startswith(said)
+
+
+def test_the_sound_slider_shows_and_sounds_the_guess_of_each_step():
+    scenes = scene.draw_scenes(3, 4)
+    guesses = [(render.video([one], 5), sound.audio([one], 5)) for one in scenes]
+    panel = widgets.sound_slider(guesses, [0.3])
+    player = next(w for w in _all(panel) if type(w).__name__ == "Video")
+    wave = next(w for w in _all(panel) if type(w).__name__ == "Image")
+    shown = []
+    for step, (video, audio) in enumerate(guesses, 1):
+        _named(panel, "step").value = step
+        assert player.value == show.encode_webm(video, audio)
+        shown.append(wave.value)
+    assert len(set(shown)) == 3
