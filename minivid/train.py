@@ -183,6 +183,11 @@ def step_seed(seed: int, step: int) -> int:
     return 2**31 + (seed * 1_000_003 + step) % 2**31
 
 
+def step_of(generator: torch.Generator, seed: int) -> int:
+    """The step whose draws a generator is for, in a plan of that seed: `step_seed` read backwards."""
+    return (generator.initial_seed() - seed * 1_000_003) % 2**31
+
+
 def device() -> torch.device:
     """CUDA where there is one, else MPS, else the CPU."""
     if torch.cuda.is_available():

@@ -319,3 +319,9 @@ def test_where_nothing_can_be_compiled_training_goes_on(monkeypatch):
     with pytest.warns(UserWarning, match="goes on without: no compiler"):
         assert not train.compiles(torch.device("cpu"))
     train.compiles.cache_clear()
+
+
+def test_a_step_is_known_by_its_draws():
+    for seed, step in ((0, 0), (0, 13_999), (3, 250), (2200, 5)):
+        generator = torch.Generator().manual_seed(train.step_seed(seed, step))
+        assert train.step_of(generator, seed) == step

@@ -20,10 +20,26 @@ def few(tmp_path, monkeypatch):
     video.training_set.cache_clear()
 
 
+def draws(step: int) -> torch.Generator:
+    """What a step of a plan of seed 0 draws from."""
+    return torch.Generator().manual_seed(train.step_seed(0, step))
+
+
+def test_the_first_steps_see_the_easy_world_alone(few):
+    plan = train.Plan(1, 16, 1e-3)
+    easy = video.training_set(12, generator.USUAL)[0][:4].float()
+    for step in (0, 7, video.EASY - 1):
+        clean, _ = video.batch(plan, draws(step))
+        assert len(clean) == 16
+        assert all(any(one.equal(known) for known in easy) for one in clean)
+    others = [video.batch(plan, draws(video.EASY + k))[0] for k in range(8)]
+    assert not all(o.shape == clean.shape and any(o[0].equal(e) for e in easy) for o in others)
+
+
 def test_every_format_comes_up_and_costs_about_as_many_tokens(few):
     plan, seen, cost = train.Plan(1, 16, 1e-3), {}, {}
     for seed in range(60):
-        clean, said = video.batch(plan, torch.Generator().manual_seed(seed))
+        clean, said = video.batch(plan, draws(video.EASY + seed))
         seen[tuple(clean.shape[2:])] = len(clean)
         cost[tuple(clean.shape[2:])] = clean.numel() / (16 * 8 * 5 * 8 * 8)
         assert len(said) == len(clean) and said.shape[1] % 16 == 0
