@@ -132,3 +132,9 @@ def test_who_follows_what_is_offered_ends_with_a_sentence():
 @pytest.mark.parametrize("text", ["a rde", "a red 3 moves sideways", "the light pans", "and"])
 def test_nothing_is_offered_where_nothing_fits(text):
     assert captions.completions(text) == [] and not captions.begins(text)
+
+
+def test_a_sentence_may_begin_with_the_light_or_the_camera():
+    assert captions.completions("the l") == ["the light"]
+    assert captions.completions("the light dims") == ["the light dims, a"]
+    assert captions.begins("the light dims, a red")
