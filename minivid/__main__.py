@@ -78,9 +78,9 @@ def _sample(options) -> None:
     shape = generator.Format(options.frames, options.height, options.width)
     ready = generator.load()
     walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
-    for step in tqdm(walk, total=options.steps, unit="step"):
-        last = step
-    for k, (sentence, clip) in enumerate(zip(options.sentence, ready.decode(last.x_t)), 1):
+    *_, last = tqdm(walk, total=options.steps, unit="step")
+    drawn = ready.decode(last.x_t, shape)
+    for k, (sentence, clip) in enumerate(zip(options.sentence, drawn, strict=True), 1):
         path = out.with_stem(f"{out.stem}-{k}") if many else out
         show.save(path, clip)
         print(f"{path}: {sentence!r}, {shape}")

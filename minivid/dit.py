@@ -11,8 +11,9 @@ words by cross-attention, and one modulation that all blocks share up to an offs
 Every token has a noise level of its own. Whoever gives some of them level 0 says: these are known.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from einops import rearrange
@@ -35,10 +36,17 @@ Pair = tuple[Tensor, Tensor]  # of picture, and of sound
 class DiT(nn.Module):
     """Tokens to tokens, whatever the format.
 
-    numbers: in a token; asked: width of the words' vectors; depth: blocks.
+    numbers: in a token; asked: width of the words' vectors; depth: blocks; block: makes one, of a width.
     """
 
-    def __init__(self, numbers: int, width: int = 192, depth: int = 8, asked: int = 128):
+    def __init__(
+        self,
+        numbers: int,
+        width: int = 192,
+        depth: int = 8,
+        asked: int = 128,
+        block: "Callable[[int], Block] | None" = None,
+    ):
         super().__init__()
         self.stem = nn.Linear(numbers, width)
         self.edges = nn.Linear(8 * EDGES, width, bias=False)
@@ -46,7 +54,7 @@ class DiT(nn.Module):
         self.whole = nn.Linear(asked, width)
         self.words = nn.Linear(asked, width)
         self.modulation = zeroed(nn.Linear(width, 6 * width))
-        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.blocks = nn.ModuleList((block or Block)(width) for _ in range(depth))
         self.last = zeroed(nn.Linear(width, 2 * width))
         self.out = zeroed(nn.Linear(width, numbers))
 
@@ -125,8 +133,7 @@ class JointDiT(DiT):
         asked: int = 128,
         apart: bool = True,
     ):
-        super().__init__(numbers, width, depth, asked)
-        self.blocks = nn.ModuleList(JointBlock(width, apart) for _ in range(depth))
+        super().__init__(numbers, width, depth, asked, functools.partial(JointBlock, apart=apart))
         self.sound_stem = nn.Linear(sounds, width)
         self.sound_modulation = zeroed(nn.Linear(width, 6 * width))
         self.sound_last = zeroed(nn.Linear(width, 2 * width))

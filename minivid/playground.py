@@ -6,6 +6,7 @@ Tab, the arrow keys and Enter.
 """
 
 import html
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,7 +144,7 @@ class Playground(ipywidgets.VBox):
         one = self.history.value
         name = one.said.replace(",", "").replace(" ", "_")
         path = self.folder / f"{name}-{one.seed}.mp4"
-        for k in range(2, 1000):
+        for k in itertools.count(2):
             if not path.exists():
                 break
             path = path.with_stem(f"{name}-{one.seed}-{k}")

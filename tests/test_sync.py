@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from minivid import listener
 from minivid.recipes import sync
 from minivid.world import render, scene, sound
 
@@ -17,7 +18,7 @@ def real() -> tuple[list[sync.Sighting], torch.Tensor]:
 
 
 def table(real, audio: torch.Tensor) -> dict:
-    return sync.table(real[0], sync.hear(audio), 17)
+    return sync.table(real[0], listener.listen(audio), 17)
 
 
 def test_real_clips_are_in_sync_and_strangers_are_not(real):
@@ -42,7 +43,7 @@ def test_a_known_lag_comes_back(real, milliseconds):
 
 
 def test_a_note_of_another_digit_is_no_answer(real):
-    heard = sync.hear(real[1])
+    heard = listener.listen(real[1])
     wrong = [
         type(one)(one.seconds, (one.digits + 1) % 10, one.strengths, one.hums) for one in heard
     ]

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from minivid import generator, patches, train
+from minivid import generator, listener, patches, train
 from minivid.experiments import task
 from minivid.experiments.keeping import Follow, followed
 from minivid.recipes import cache, clips, held_out, joint, latents, sync, video
-from minivid.recipes.words import TOKENISER, write_captions
+from minivid.recipes.judging import referee
+from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene, sound
 
 WHAT = "sound and picture made apart, one after the other, and together: sync at equal compute"
@@ -95,10 +96,8 @@ def data() -> tuple[Tensor, Tensor, list[scene.Scene]]:
 
 def batch(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
     """Latents of pictures (b, 8, 5, 8, 8) and of their sounds (b, 16, 68), and tokens (b, n)."""
-    pictures, sounds, scenes = data()
-    which = torch.randint(len(scenes), (plan.batch,), generator=draws)
-    said = clips.some_unsaid(write_captions([scenes[k] for k in which], draws), draws)
-    return pictures[which].float(), sounds[which].float(), video.tokens(said)
+    *kept, scenes = data()
+    return latents.pick_all(kept, scenes, plan.batch, draws, video.tokens)
 
 
 def trained(
@@ -127,6 +126,12 @@ def draw(ready: generator.JointGenerator, said: list[str], seed: int) -> generat
     return clip
 
 
+def _ask(
+    ready: generator.JointGenerator, said: list[str], some: slice, seed: int
+) -> generator.Clip:
+    return draw(ready, said[some], seed)
+
+
 def run(seed: int, follow: Follow, n: int = 200) -> dict:
     """{way, or "real": rows of `sync.table`, and "all" of a picture as asked: [value, low, high]}."""
     scenes = held_out.draw_scenes(n, seed, world=WORLD)
@@ -135,14 +140,14 @@ def run(seed: int, follow: Follow, n: int = 200) -> dict:
     found = {"real": _rows(generator.Clip(render.video(scenes), sound.audio(scenes)), asked)}
     for name in WAYS:
         ready = trained(name, seed, follow)
-        parts = [draw(ready, said[k : k + 50], seed + k) for k in range(0, n, 50)]
-        found[name] = _rows(generator.Clip(*map(torch.cat, zip(*parts, strict=True))), asked)
+        ask = functools.partial(_ask, ready, said)
+        found[name] = _rows(joint.in_parts(ask, n, seed), asked)
     return found
 
 
 def _rows(made: generator.Clip, asked: list[scene.Description]) -> dict:
-    seen = clips.look(sync.referee(), made.video)
-    rows = sync.table(sync.watch(made.video), sync.hear(made.audio), FRAMES)
+    seen = clips.look(referee(), made.video)
+    rows = sync.table(sync.sightings(seen), listener.listen(made.audio), FRAMES)
     rows["all"] = clips.asked_rows(asked, seen, seen)["all"]
     return {key: [row["ours"], *row["interval"]] for key, row in rows.items()} | {
         "floor": {key: rows[key]["floor"] for key in ("onset_f1", "note_f1")}

@@ -5,13 +5,14 @@ picture's ways to think. In half of all clips picture and sound are equally nois
 clean, which teaches to make the other for it; in the rest their noise has nothing to do with one another.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from minivid import codec, diffusion, train, weights
+from minivid import codec, diffusion, listener, train, weights
 from minivid.generator import (
     PATH,
     USUAL,
@@ -23,7 +24,7 @@ from minivid.generator import (
 )
 from minivid.recipes import cache, clips, held_out, latents, sync, video
 from minivid.recipes.recipe import Recipe
-from minivid.recipes.words import TOKENISER, write_captions
+from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene, sound
 
 # What is trained on: formats, clips of each that are kept, and the share of steps that take them.
@@ -46,20 +47,14 @@ def training_set(n: int, at: Format) -> tuple[Tensor, Tensor, list[scene.Scene]]
     """Latents of pictures, latents of their sounds, and the scenes: those of `video`."""
     pictures, scenes = video.training_set(n, at)
     make = functools.partial(sound.audio, frames=at.frames)
-    name = f"sound-{at.frames}x{at.height}x{at.width}"
-    return pictures, cache.latents(name, audio_codec(), scenes, make), scenes
+    return pictures, cache.latents(f"sound-{video.mark(at)}", audio_codec(), scenes, make), scenes
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Latents of pictures (b, 8, f, h, w) and sounds (b, 16, s) of one format, and tokens (b, n)."""
-    shares = torch.tensor([share for _, share in FORMATS.values()])
-    at = list(FORMATS)[int(torch.multinomial(shares, 1, generator=generator))]
-    pictures, sounds, scenes = training_set(FORMATS[at][0], at)
-    n = plan.batch * USUAL.height * USUAL.width // (at.height * at.width)
-    which = torch.randint(len(scenes), (n,), generator=generator)
-    said = write_captions([scenes[k] for k in which], generator)
-    asked = video.tokens(clips.some_unsaid(said, generator))
-    return pictures[which].float(), sounds[which].float(), asked
+    at = video.draw_format(FORMATS, generator)
+    *kept, scenes = training_set(FORMATS[at][0], at)
+    return latents.pick_all(kept, scenes, video.as_many(plan, kept[0]), generator, video.tokens)
 
 
 def draw_levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -78,15 +73,15 @@ def loss(
     network: nn.Module,
     made: tuple[Tensor, ...],
     generator: torch.Generator,
-    levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] | None = None,
+    levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] = draw_levels,
 ) -> Tensor:
     """The velocities of picture and sound, each where it is not given; both count the same.
 
-    levels: draws the noise levels of both, those of this module where none is given. Where one is all noise,
+    levels: draws the noise levels of both. Where one is all noise,
     its velocity cannot be known but on average, and it does not count either.
     """
     *clean, asked = made
-    t = [level.to(asked.device) for level in (levels or draw_levels)(len(asked), generator)]
+    t = [level.to(asked.device) for level in levels(len(asked), generator)]
     noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
     x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
     said = network(tuple(x_t), tuple(t), asked)
@@ -135,12 +130,18 @@ def score(network: TextToClip, n: int, seed: int) -> dict:
     scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
     said = [captions.write(one.describe()) for one in scenes]
     real = Clip(render.video(scenes), sound.audio(scenes))
-    watched, heard = sync.watch(real.video), sync.hear(real.audio)
+    watched, heard = sync.watch(real.video), listener.listen(real.audio)
     ceiling = sync.table(watched, heard, USUAL.frames)
-    made = _drawn(ready, said, seed)
-    both = sync.watch(made.video), sync.hear(made.audio)
-    for_picture = sync.hear(_drawn(ready, said, seed, video=real.video).audio)
-    for_sound = sync.watch(_drawn(ready, said, seed, audio=real.audio).video)
+    made = in_parts(lambda some, seed: ready.draw(said[some], seed), n, seed)
+    with_sound = in_parts(
+        lambda some, seed: ready.watching(real.video[some]).draw(said[some], seed), n, seed
+    )
+    with_picture = in_parts(
+        lambda some, seed: ready.hearing(real.audio[some]).draw(said[some], seed), n, seed
+    )
+    both = sync.watch(made.video), listener.listen(made.audio)
+    for_picture = listener.listen(with_sound.audio)
+    for_sound = sync.watch(with_picture.video)
     for prefix, some in (
         ("", both),
         ("sound_for_", (watched, for_picture)),
@@ -151,22 +152,9 @@ def score(network: TextToClip, n: int, seed: int) -> dict:
     return rows
 
 
-def _drawn(
-    ready: JointGenerator,
-    said: list[str],
-    seed: int,
-    video: Tensor | None = None,
-    audio: Tensor | None = None,
-) -> Clip:
-    """What sentences ask for, fifty at a time; made for pictures, or for sounds, where these are given."""
-    parts = []
-    for start in range(0, len(said), 50):
-        some, model = slice(start, start + 50), ready
-        if video is not None:
-            model = ready.watching(video[some])
-        elif audio is not None:
-            model = ready.hearing(audio[some])
-        parts.append(model.draw(said[some], seed + start))
+def in_parts(draw: Callable[[slice, int], Clip], n: int, seed: int) -> Clip:
+    """n clips with their sounds, drawn fifty at a time: draw(which of them, seed)."""
+    parts = [draw(slice(k, k + 50), seed + k) for k in range(0, n, 50)]
     return Clip(*(torch.cat(many).cpu() for many in zip(*parts, strict=True)))
 
 
@@ -175,13 +163,7 @@ RECIPE = Recipe(
     build=build,
     draw=batch,
     loss=loss,
-    plans={
-        "laptop": train.Plan(
-            4000, 48, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
-        ),
-        "gpu": train.Plan(
-            40_000, 256, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
-        ),
-    },
+    plans=video.RECIPE.plans
+    | {"laptop": dataclasses.replace(video.RECIPE.plans["laptop"], steps=4000, batch=48)},
     score=score,
 )

@@ -43,9 +43,21 @@ def pick(
     hear: Callable[[Sequence[str]], Tensor] = clips.understand,
 ) -> tuple[Tensor, ...]:
     """n of the latents that are kept, and captions of their scenes, some empty, as `hear` has them."""
-    which = torch.randint(len(kept), (n,), generator=generator)
+    return pick_all([kept], scenes, n, generator, hear)
+
+
+def pick_all(
+    kept: Sequence[Tensor],
+    scenes: list[scene.Scene],
+    n: int,
+    generator: torch.Generator,
+    hear: Callable[[Sequence[str]], Tensor],
+) -> tuple[Tensor, ...]:
+    """The same where several kinds of latents are kept of each scene: n of every kind, and captions."""
+    which = torch.randint(len(scenes), (n,), generator=generator)
     sentences = write_captions([scenes[k] for k in which], generator)
-    return kept[which].float(), hear(clips.some_unsaid(sentences, generator))
+    picked = (latents[which].float() for latents in kept)
+    return *picked, hear(clips.some_unsaid(sentences, generator))
 
 
 def levels(n: int, generator: torch.Generator) -> Tensor:

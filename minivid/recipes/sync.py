@@ -5,6 +5,7 @@ a wall. The listener says when which note was struck, to the sample. What belong
 hums are held against the brightness of the digit whose tone they are.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -39,18 +40,18 @@ class Sighting:
 
 def watch(video: Tensor) -> list[Sighting]:
     """What the judge sees in clips (b, 3, f, h, w), f at least 5."""
-    times = scene.frame_times(video.shape[2])
-    return [_sighting(seen, times) for seen in clips.look(referee(), video)]
+    return sightings(clips.look(referee(), video))
 
 
-def hear(audio: Tensor) -> list[listener.Heard]:
-    """What the listener hears in sounds (b, s)."""
-    return listener.listen(audio)
+def sightings(seen: list[judge.Seen]) -> list[Sighting]:
+    """The hits in what the judge has seen: all digits' flights are looked for at once."""
+    places = torch.cat([one.places for one in seen])
+    hits = iter(metrics.nearest_flight(places, scene.frame_times(places.shape[1])).hits)
+    return [_sighting(one, list(itertools.islice(hits, len(one.places)))) for one in seen]
 
 
-def _sighting(seen: judge.Seen, times: Tensor) -> Sighting:
+def _sighting(seen: judge.Seen, hits: list[Tensor]) -> Sighting:
     digits = [subject.digit for subject in seen.description.subjects]
-    hits = metrics.nearest_flight(seen.places, times).hits
     when = torch.cat(hits)
     whose = torch.tensor(digits).repeat_interleave(torch.tensor([len(some) for some in hits]))
     order = when.argsort()

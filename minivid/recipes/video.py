@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from minivid import diffusion, judge, text, train
-from minivid.generator import SHIFT, USUAL, Format, Generator, TextToVideo
+from minivid.generator import USUAL, Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents
 from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry
@@ -37,10 +37,11 @@ def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
     make = functools.partial(render.video, frames=at.frames, height=at.height, width=at.width)
-    return cache.latents(f"video-{_mark(at)}", latents.video_codec(), scenes, make), scenes
+    return cache.latents(f"video-{mark(at)}", latents.video_codec(), scenes, make), scenes
 
 
-def _mark(at: Format) -> str:
+def mark(at: Format) -> str:
+    """A format in file names and keys."""
     return f"{at.frames}x{at.height}x{at.width}"
 
 
@@ -55,12 +56,21 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
         n = FORMATS[USUAL][0]
         kept, scenes = training_set(n, USUAL)
         return latents.pick(kept[: n // 3], scenes[: n // 3], plan.batch, generator, tokens)
-    shares = torch.tensor([share for _, share in FORMATS.values()])
-    at = list(FORMATS)[int(torch.multinomial(shares, 1, generator=generator))]
+    at = draw_format(FORMATS, generator)
     kept, scenes = training_set(FORMATS[at][0], at)
+    return latents.pick(kept, scenes, as_many(plan, kept), generator, tokens)
+
+
+def draw_format(formats: dict[Format, tuple[int, float]], generator: torch.Generator) -> Format:
+    """One of the formats, each as often as its share says."""
+    shares = torch.tensor([share for _, share in formats.values()])
+    return list(formats)[int(torch.multinomial(shares, 1, generator=generator))]
+
+
+def as_many(plan: train.Plan, kept: Tensor) -> int:
+    """How many of these clips cost as much as `plan.batch` of 17 square frames; of stills, fewer."""
     usual = plan.batch * 8 * 5 * 8 * 8
-    n = min(MOST * plan.batch, usual // kept[0].numel())
-    return latents.pick(kept, scenes, n, generator, tokens)
+    return min(MOST * plan.batch, usual // kept[0].numel())
 
 
 def levels(n: int, generator: torch.Generator) -> Tensor:
@@ -70,7 +80,7 @@ def levels(n: int, generator: torch.Generator) -> Tensor:
     it is decided what goes where. Without the first digits take twice as long, without the others headings.
     """
     middle = round(MIDDLE * n)
-    rest = clips.draw_t(n - middle, generator, SHIFT)
+    rest = latents.levels(n - middle, generator)
     return torch.cat([diffusion.logit_normal(middle, generator), rest])
 
 
@@ -97,7 +107,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
         rows = _full(ready.draw, n // share, seed + 3, subjects)
         table |= {f"{prefix}full_{key}": row for key, row in rows.items()}
     for at in (*FORMATS, *NEVER):
-        table[f"at_{_mark(at)}"] = _at(ready, n // 4, seed + 4, at)
+        table[f"at_{mark(at)}"] = _at(ready, n // 4, seed + 4, at)
     return table
 
 
