@@ -68,7 +68,22 @@ class DiT(nn.Module):
         seen: Tensor | None = None,
         heard: Tensor | None = None,
     ) -> Tensor:
-        """x_t: (b, n, numbers), places: (b, n, 5) or (n, 5), see `patches.places` -> (b, n, numbers).
+        """What `both` says of the tokens, without what they are halfway."""
+        return self.both(x_t, places, t, words, whole, seen, heard)[0]
+
+    def both(
+        self,
+        x_t: Tensor,
+        places: Tensor,
+        t: Tensor,
+        words: Tensor,
+        whole: Tensor,
+        seen: Tensor | None = None,
+        heard: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The tokens in the end, (b, n, numbers), and what they are after half of the blocks, (b, n, width).
+
+        x_t: (b, n, numbers), places: (b, n, 5) or (n, 5), see `patches.places`.
 
         t: noise levels, (b, 1) or one for each token (b, n); words: (b, m, asked), what each word means;
         whole: (b, 1, asked) or (b, n, asked), what the whole sentence means. seen, heard: booleans
@@ -79,10 +94,12 @@ class DiT(nn.Module):
         six = self.modulation(told)
         turns = rotations(places)
         words = self.words(words)
-        for block in self.blocks:
+        for done, block in enumerate(self.blocks, 1):
             x = block(x, six, turns, words, seen, heard)
+            if done == (len(self.blocks) + 1) // 2:
+                halfway = x
         scale, shift = self.last(told).chunk(2, -1)
-        return self.out(_normed(x) * (1 + scale) + shift)
+        return self.out(_normed(x) * (1 + scale) + shift), halfway
 
 
 class Block(nn.Module):

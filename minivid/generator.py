@@ -21,13 +21,16 @@ PATH = diffusion.RectifiedFlow()
 SHIFT = 2.0
 STEPS = 8
 GUIDANCE = 3.0
+WIDTH, DEPTH = 128, 8  # of the transformer
+TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
 SOUND_SEED = 2**20  # a clip's sound has static from another seed than its picture
 
 
 class TextToVideo(nn.Module):
     """A text encoder and a transformer that learn together to see latents through noise.
 
-    words: in the vocabulary; channels, stride: of the codec's latents; patch: latents in a token.
+    words: in the vocabulary; channels, stride: of the codec's latents; patch: latents in a token; taught: in
+    how many numbers a token says halfway what it will show, where a teacher wants to hear it; see `both`.
     """
 
     def __init__(
@@ -36,28 +39,43 @@ class TextToVideo(nn.Module):
         channels: int = 8,
         stride: int = 4,
         patch: patches.Patch = (1, 2, 2),
-        width: int = 160,
-        depth: int = 8,
+        width: int = WIDTH,
+        depth: int = DEPTH,
+        taught: int = 0,
     ):
         super().__init__()
         self.patch, self.stride, self.channels = patch, stride, channels
         self.text = text.TextEncoder(words)
         numbers = channels * patch[0] * patch[1] * patch[2]
         self.dit = dit.DiT(numbers, width, depth, self.text.width)
+        if taught:
+            self.guess = nn.Sequential(
+                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, taught)
+            )
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w).
+        """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w); see `both`."""
+        return self._walked(x_t, t, tokens)[0]
+
+    def both(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w), and guesses (b, n, taught).
+
+        The guesses are made halfway, of what each token will show when it is clean.
 
         t: (b,), or one for each latent (b, f, h, w), of which a token takes the mean of its own.
         Raises ValueError where the sides are no multiples of the patch's.
         """
+        velocity, halfway = self._walked(x_t, t, tokens)
+        return velocity, self.guess(halfway)
+
+    def _walked(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         grid = x_t.shape[2:]
         t = _levels(t, lambda levels: patches.patchify(levels, self.patch))
         words, whole = self.text(tokens)
         at, heard = self.places(grid).to(x_t.device), text.heard(tokens)[:, None]
         cut = patches.patchify(x_t, self.patch)
-        y = self.dit(cut, at, t, words, whole[:, None], heard=heard)
-        return patches.unpatchify(y, grid, self.patch)
+        y, halfway = self.dit.both(cut, at, t, words, whole[:, None], heard=heard)
+        return patches.unpatchify(y, grid, self.patch), halfway
 
     def places(self, grid: Sequence[int]) -> Tensor:
         """Where and when each token of latents (f, h, w) is: (n, 5)."""
@@ -79,8 +97,8 @@ class TextToClip(TextToVideo):
         patch: patches.Patch = (1, 2, 2),
         sounds: int = 16,
         beat: int = 2,
-        width: int = 160,
-        depth: int = 8,
+        width: int = WIDTH,
+        depth: int = DEPTH,
         apart: bool = True,
     ):
         super().__init__(words, channels, stride, patch, width, depth)
@@ -306,5 +324,5 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
 def load(name: str = "video") -> Generator:
     """The shipped generator of that name, on the CPU."""
     tokeniser = text.Tokeniser(captions.WORDS)
-    network = weights.load(name, TextToVideo(len(tokeniser.words)))
+    network = weights.load(name, TextToVideo(len(tokeniser.words), taught=TAUGHT))
     return Generator(network, weights.load("video_codec", codec.VideoCodec()), tokeniser)

@@ -110,15 +110,19 @@ class ClipEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, video: Tensor) -> Tensor:
-        b, _, f, _, _ = video.shape
-        x = rearrange(video, "b c f (h p) (w q) -> (b f) (c p q) h w", p=2, q=2)
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = silu(norm(conv(x)))
-        x = self.frame(rearrange(x, "(b f) c h w -> b f (c h w)", b=b))
-        x = x + self.when(torch.arange(f, device=x.device) / 64)
+        x = self.frame(rearrange(self.look(video), "b c f h w -> b f (c h w)"))
+        x = x + self.when(torch.arange(x.shape[1], device=x.device) / 64)
         for layer in self.layers:
             x = layer(x)
         return self.norm(x.mean(1))
+
+    def look(self, video: Tensor) -> Tensor:
+        """What is where in each frame by itself: (b, 3, f, h, w) -> (b, 128, f, h / 8, w / 8)."""
+        b = len(video)
+        x = rearrange(video, "b c f (h p) (w q) -> (b f) (c p q) h w", p=2, q=2)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = silu(norm(conv(x)))
+        return rearrange(x, "(b f) c h w -> b c f h w", b=b)
 
 
 class Pair(nn.Module):
