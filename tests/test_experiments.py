@@ -10,6 +10,7 @@ from einops import rearrange
 
 from minivid import codec, diffusion, experiments, metrics, recipes, train, weights
 from minivid.experiments import (
+    alignment,
     bias,
     blocks,
     compression,
@@ -28,7 +29,7 @@ from minivid.experiments import (
     speeds,
     task,
 )
-from minivid.recipes import cache, clips, held_out, latents, video, words
+from minivid.recipes import cache, clips, held_out, latents, teacher, video, words
 from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
 
@@ -451,9 +452,12 @@ def test_a_still_is_asked_for_in_words_that_can_be_seen_in_it():
 def test_crops_and_native_formats_are_trained_on_the_same_scenes(monkeypatch):
     monkeypatch.setattr(crops, "KEPT", 20)
     sets = {cropped: crops.training_set(0, cropped) for cropped in (False, True)}
-    assert [made.shape[2:] for made, _ in sets[False]] == [(1, 8, 12), (1, 12, 8)]
-    assert [made.shape[2:] for made, _ in sets[True]] == [(1, 8, 8), (1, 8, 8)]
-    assert [said for _, said in sets[False]] == [said for _, said in sets[True]]
+    assert [made.shape[2:] for made, _, _ in sets[False]] == [(1, 8, 12), (1, 12, 8)]
+    assert [made.shape[2:] for made, _, _ in sets[True]] == [(1, 8, 8), (1, 8, 8)]
+    for kept in sets.values():
+        assert all(shown.shape[3] * 2 == made.shape[3] for made, shown, _ in kept)
+        assert all(shown.shape[4] * 2 == made.shape[4] for made, shown, _ in kept)
+    assert [said for *_, said in sets[False]] == [said for *_, said in sets[True]]
     draw = crops.trained(True, 0, _quiet, train.Plan(2, 4, 1e-3))
     assert draw(["a red 3"], 0, steps=1, shape=crops.WIDE).shape == (1, 3, 1, 32, 48)
 
@@ -514,9 +518,11 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(task, "KEPT", 40)
     monkeypatch.setattr(task, "JUDGED", 64)
     monkeypatch.setattr(task, "PLAN", train.Plan(3, 4, 1e-3))
-    task.data.cache_clear()
+    for kept in (task.data, task.shown):
+        kept.cache_clear()
     yield
-    task.data.cache_clear()
+    for kept in (task.data, task.shown):
+        kept.cache_clear()
 
 
 def test_all_are_compared_on_the_same_clips_with_the_same_noise(tiny):
@@ -563,6 +569,18 @@ def test_each_comparison_of_transformers_runs(tiny, folder, monkeypatch):
     assert all(set(row) == {"2"} for row in flows.run(0, _quiet).values())
     monkeypatch.setattr(prediction, "keep", lambda *_: None)
     assert set(prediction.run(0, _quiet, n=4)) == {"clean", "velocity", "noise"}
+    monkeypatch.setattr(alignment, "STEPS", (1, 2))
+    found = alignment.run(0, _quiet, n=4)
+    assert found.keys() == {"alone", "taught"} and set(found["taught"]) == {"1", "2"}
+
+
+def test_both_ways_of_the_alignment_race_see_the_same_clips(tiny):
+    plan = train.Plan(1, 6, 1e-3)
+    taught, alone = (
+        make(plan, torch.Generator().manual_seed(3)) for make in (alignment.batch, task.batch)
+    )
+    assert torch.equal(taught[0], alone[0]) and torch.equal(taught[2], alone[1])
+    assert taught[1].shape == (6, 48, 2, 4, 4)
 
 
 @pytest.mark.parametrize("name", flows.WAYS)
@@ -593,12 +611,19 @@ def test_patches_of_pixels_are_whole_again_and_have_their_places():
 
 def test_the_hour_uses_nothing_that_is_shipped_but_the_judge(folder, monkeypatch):
     small = train.Plan(2, 4, 1e-3)
-    for key, value in {"CODEC": small, "PLAN": small, "KEPT": 20, "WIDTH": 32, "DEPTH": 1}.items():
+    for key, value in {
+        "WORDS": small,
+        "CODEC": small,
+        "PLAN": small,
+        "KEPT": 20,
+        "WIDTH": 32,
+        "DEPTH": 1,
+    }.items():
         monkeypatch.setattr(hour, key, value)
     loaded = []
     load = weights.load
     monkeypatch.setattr(weights, "load", lambda name, to: (loaded.append(name), load(name, to))[1])
-    for shipped in (latents.video_codec, clips._words):
+    for shipped in (latents.video_codec, clips._words, teacher.teacher):
         shipped.cache_clear()
     found = hour.run(0, _quiet, n=40)
     assert set(loaded) <= {"judge"}

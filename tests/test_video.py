@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from minivid import generator, train
-from minivid.recipes import cache, clips, held_out, latents, video
+from minivid.recipes import cache, clips, held_out, latents, teacher, video
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
@@ -15,9 +15,11 @@ def few(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "FOLDER", tmp_path)
     formats = {at: (12, share) for at, (_, share) in video.FORMATS.items()}
     monkeypatch.setattr(video, "FORMATS", formats)
-    video.training_set.cache_clear()
+    for kept in (video.training_set, video.shown):
+        kept.cache_clear()
     yield tmp_path
-    video.training_set.cache_clear()
+    for kept in (video.training_set, video.shown):
+        kept.cache_clear()
 
 
 def draws(step: int) -> torch.Generator:
@@ -29,7 +31,7 @@ def test_the_first_steps_see_the_easy_world_alone(few):
     plan = train.Plan(1, 16, 1e-3)
     easy = video.training_set(12, generator.USUAL)[0][:4].float()
     for step in (0, 7, video.EASY - 1):
-        clean, _ = video.batch(plan, draws(step))
+        clean, *_ = video.batch(plan, draws(step))
         assert len(clean) == 16
         assert all(any(one.equal(known) for known in easy) for one in clean)
     others = [video.batch(plan, draws(video.EASY + k))[0] for k in range(8)]
@@ -39,16 +41,17 @@ def test_the_first_steps_see_the_easy_world_alone(few):
 def test_every_format_comes_up_and_costs_about_as_many_tokens(few):
     plan, seen, cost = train.Plan(1, 16, 1e-3), {}, {}
     for seed in range(60):
-        clean, said = video.batch(plan, draws(video.EASY + seed))
+        clean, meant, said = video.batch(plan, draws(video.EASY + seed))
         seen[tuple(clean.shape[2:])] = len(clean)
         cost[tuple(clean.shape[2:])] = clean.numel() / (16 * 8 * 5 * 8 * 8)
         assert len(said) == len(clean) and said.shape[1] % 16 == 0
+        assert meant.shape == (len(clean), 48, clean.shape[2], *(x // 2 for x in clean.shape[3:]))
     grids = {(1 + at.frames // 4, at.height // 4, at.width // 4) for at in video.FORMATS}
     assert seen.keys() == grids
     assert max(seen.values()) == video.MOST * plan.batch, "stills, whose number is held down"
     rest = [share for grid, share in cost.items() if grid != (1, 8, 8)]
     assert 0.85 < min(rest) and max(rest) <= 1.2
-    assert len(list(few.iterdir())) == len(video.FORMATS)
+    assert len(list(few.iterdir())) == 2 * len(video.FORMATS)
 
 
 def test_latents_are_of_the_scenes_in_their_format_and_nothing_held_out(few):
@@ -79,6 +82,49 @@ def test_who_knows_the_velocity_has_no_loss():
     assert video.loss(knows, (clean, said), draws) < 1e-6
     silent = video.loss(lambda x_t, t, tokens: torch.zeros_like(x_t), (clean, said), draws)
     assert silent.item() == pytest.approx(2, rel=0.05)
+
+
+def test_what_a_token_shows_is_seen_where_and_when_the_token_is(few):
+    """A digit put out of one moment's place changes what is shown there and then, and nowhere far."""
+    eye, clip = teacher.teacher(48), render.video(scene.draw_scenes(1, 4))
+    before = eye.encode(clip)
+    assert before.shape == (1, 48, 5, 4, 4)
+    corner = clip[:, :, 6, :8, :8]  # frame 6 stands for frames 5 to 8, latent frame 2
+    clip[:, :, 6, :8, :8] = -corner
+    moved = (eye.encode(clip) - before).abs().amax((0, 1))
+    assert moved[[0, 1, 3, 4]].max() == 0 and moved[2, 0, 0] > 1
+    assert moved[2, :2, :2].mean() > 3 * moved[2, 2:, 2:].mean(), "norms carry a little everywhere"
+    at = generator.Format(9, 32, 32)
+    real = eye.encode(render.video(video.training_set(12, at)[1][:3], 9))
+    torch.testing.assert_close(video.shown(12, at)[:3].float(), real, atol=5e-2, rtol=5e-3)
+
+
+def test_the_directions_kept_hold_most_of_what_the_teacher_sees():
+    clips = render.video(scene.draw_scenes(40, 9, scene.FULL))
+    few, all_of_it = teacher.teacher(48).encode(clips), teacher.teacher(128).encode(clips)
+    ours, whole = (seen.square().sum() for seen in (few, all_of_it))
+    assert 0.9 * whole < ours < whole
+
+
+def test_the_loss_of_who_guesses_is_that_of_the_velocity_and_the_angle():
+    draws, shape = torch.Generator().manual_seed(0), (4, 8, 5, 8, 8)
+    clean, meant = torch.randn(shape, generator=draws), torch.randn(4, 48, 5, 4, 4, generator=draws)
+    said = TOKENISER(["a red 3"] * 4)
+
+    class Guesses:
+        sign = 1
+
+        def both(self, x_t, t, tokens):
+            return torch.zeros_like(x_t), self.sign * meant.flatten(2).transpose(1, 2)
+
+    def loss(network, *made):
+        return video.loss(network, made, torch.Generator().manual_seed(1)).item()
+
+    silent = loss(lambda x_t, t, tokens: torch.zeros_like(x_t), clean, said)
+    right = Guesses()
+    assert loss(right, clean, meant, said) == pytest.approx(silent, abs=1e-5)
+    right.sign = -1
+    assert loss(right, clean, meant, said) == pytest.approx(silent + 2 * video.ALIGN, abs=1e-5)
 
 
 def test_most_noise_levels_are_around_the_middle_and_some_are_high():

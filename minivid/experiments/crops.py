@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from minivid import generator, judge, train
+from minivid.experiments import task
 from minivid.experiments.keeping import Follow, followed, keep, shares
 from minivid.generator import Format
-from minivid.recipes import cache, clips, held_out, latents, video
+from minivid.recipes import cache, clips, held_out, latents, teacher, video
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
@@ -22,7 +23,7 @@ WHAT = "trained on wide and tall pictures, or on the middle squares of them: is 
 SEEDS = (0, 1, 2)
 SQUARE, WIDE, TALL = Format(1, 32, 32), Format(1, 32, 48), Format(1, 48, 32)
 KEPT = 6000  # pictures of each format
-PLAN = train.Plan(2400, 64, learning_rate=1e-3, muon=0.02, precision="bf16", ema=0.995)
+PLAN = train.Plan(1200, 64, learning_rate=1e-3, muon=0.02, ema=0.995, compiled=True)
 Draw = Callable[..., Tensor]  # sentences, seed, shape -> clips
 INK = 0.3  # ink on the frame's outermost pixels, above which a digit counts as cut off
 
@@ -59,14 +60,17 @@ def draw_scenes(n: int, seed: int, shape: Format) -> list[scene.Scene]:
     return held_out.draw_scenes(n, seed, room=render.room_for(shape.height, shape.width))
 
 
-def training_set(seed: int, cropped: bool) -> list[tuple[Tensor, list[str]]]:
-    """Latents of wide and of tall pictures, or of their middles, each with its sentences."""
+def training_set(seed: int, cropped: bool) -> list[tuple[Tensor, Tensor, list[str]]]:
+    """Latents of wide and of tall pictures, or of their middles, what they show, and their sentences."""
     kept = []
     for k, shape in enumerate((WIDE, TALL)):
         scenes = draw_scenes(KEPT, train.step_seed(seed, k), shape)
         make = functools.partial(pictures, shape=shape, cropped=cropped)
-        made = cache.encode(f"{shape}", latents.video_codec(), scenes, make)
-        kept.append((made, [wish(one) for one in scenes]))
+        made, shown = (
+            cache.encode(f"{shape}", eye, scenes, make)
+            for eye in (latents.video_codec(), teacher.teacher(generator.TAUGHT))
+        )
+        kept.append((made, shown, [wish(one) for one in scenes]))
     return kept
 
 
@@ -75,13 +79,15 @@ def trained(cropped: bool, seed: int, follow: Follow, plan: train.Plan = PLAN) -
     plan, kept = replace(plan, seed=seed), training_set(seed, cropped)
 
     def batch(generator: torch.Generator) -> tuple[Tensor, ...]:
-        made, sentences = kept[int(torch.randint(2, (), generator=generator))]
+        made, shown, sentences = kept[int(torch.randint(2, (), generator=generator))]
         which = torch.randint(len(made), (plan.batch,), generator=generator)
         said = clips.some_unsaid([sentences[k] for k in which], generator)
-        return made[which], video.tokens(said)
+        return made[which], shown[which], video.tokens(said)
 
     torch.manual_seed(seed)
-    network = generator.TextToVideo(len(TOKENISER.words), width=128, depth=6)
+    network = generator.TextToVideo(
+        len(TOKENISER.words), width=task.WIDTH, depth=task.DEPTH, taught=generator.TAUGHT
+    )
     what = f"{'middle squares' if cropped else 'native formats'}, seed {seed}"
     learned = followed(network, video.loss, batch, plan, follow, what)
     return generator.Generator(learned, latents.video_codec(), TOKENISER).draw

@@ -1,7 +1,9 @@
 """From nothing to clips of what a sentence asks for, in an hour: codec, text encoder and transformer.
 
 Nothing that is shipped is used but by who looks at the end: the judge and, for toy-FVD, the clip encoder.
-The text encoder learns along with the transformer; the codec learns first, on the easy world alone.
+Text encoder and clip encoder learn each other's language first, then the codec learns, both on the easy world
+alone; the transformer learns last, with the text encoder, and is taught by the clip encoder (see
+`recipes.video`).
 """
 
 import functools
@@ -11,25 +13,43 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from minivid import codec, generator, train
+from minivid import codec, generator, text, train
 from minivid.experiments.keeping import Follow, followed, keep
-from minivid.recipes import cache, clips, codecs, held_out, latents, video
+from minivid.recipes import cache, clips, codecs, held_out, latents, teacher, video, words
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
 WHAT = "the easy world from nothing: codec, text encoder and transformer, and the time they take"
 SEEDS = (0,)
 KEPT = 12_000  # clips whose latents are trained on
+WORDS = train.Plan(500, 64, learning_rate=1e-3)
 CODEC = train.Plan(3000, 8, learning_rate=1.5e-3, muon=0.015, decay=0.8, precision="bf16")
-PLAN = train.Plan(
-    5000, 64, learning_rate=1e-3, muon=0.02, decay=0.5, precision="bf16", compiled=True
-)
-WIDTH, DEPTH = 128, 8
+PLAN = train.Plan(3000, 64, learning_rate=1e-3, muon=0.02, decay=0.5, compiled=True)
+WIDTH, DEPTH = 128, 6
 
 
 def easy_clips(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Clips of the easy world (b, 3, 17, 32, 32), none held out."""
     return (render.video(held_out.draw_scenes(plan.batch, generator)),)
+
+
+def pairs(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and which caption also fits which clip (b, b)."""
+    scenes = held_out.draw_scenes(plan.batch, generator)
+    sentences = words.write_captions(scenes, generator)
+    said = [captions.parse(sentence) for sentence in sentences]
+    fits = words.fitting(said, [one.describe() for one in scenes])
+    return TOKENISER(sentences), render.video(scenes), fits
+
+
+def taught_pair(seed: int, follow: Follow) -> text.Pair:
+    """A text encoder and a clip encoder of the easy world."""
+    torch.manual_seed(seed)
+    plan = replace(WORDS, seed=seed)
+    draw = functools.partial(pairs, plan)
+    return followed(
+        text.Pair(len(TOKENISER.words)), words.loss, draw, plan, follow, "captions and clips"
+    )
 
 
 def taught_codec(seed: int, follow: Follow) -> codec.VideoCodec:
@@ -43,26 +63,42 @@ def taught_codec(seed: int, follow: Follow) -> codec.VideoCodec:
 
 
 def taught_transformer(
-    kept: Tensor, scenes: list[scene.Scene], seed: int, follow: Follow
+    kept: tuple[Tensor, Tensor],
+    scenes: list[scene.Scene],
+    reader: text.TextEncoder,
+    seed: int,
+    follow: Follow,
 ) -> generator.TextToVideo:
-    """A text encoder and a transformer, on latents of scenes."""
+    """A transformer and the text encoder, on latents of scenes and what they show."""
     plan = replace(PLAN, seed=seed)
-    batch = functools.partial(latents.pick, kept, scenes, plan.batch, hear=video.tokens)
+    batch = functools.partial(latents.pick_all, kept, scenes, plan.batch, hear=video.tokens)
     torch.manual_seed(seed)
-    network = generator.TextToVideo(len(TOKENISER.words), width=WIDTH, depth=DEPTH)
+    network = generator.TextToVideo(
+        len(TOKENISER.words), width=WIDTH, depth=DEPTH, taught=generator.TAUGHT
+    )
+    network.text.load_state_dict(reader.state_dict())
     return followed(network, video.loss, batch, plan, follow, "text encoder and transformer")
 
 
 def run(seed: int, follow: Follow, n: int = 500) -> dict:
     """{"seconds": {part: seconds}, "score": the table of `clips.scored`}; scoring is not counted."""
     began, seconds = time.monotonic(), {}
+
+    def lap(part: str) -> None:
+        seconds[part] = round(time.monotonic() - began) - sum(seconds.values())
+
+    pair = taught_pair(seed, follow)
+    lap("captions and clips")
     own = taught_codec(seed, follow)
-    seconds["codec"] = round(time.monotonic() - began)
+    lap("codec")
     scenes = held_out.draw_scenes(KEPT, train.step_seed(seed, 0))
-    kept = cache.encode("the hour", own, scenes, render.video)
-    seconds["latents"] = round(time.monotonic() - began) - seconds["codec"]
-    network = taught_transformer(kept, scenes, seed, follow)
-    seconds["in all"] = round(time.monotonic() - began)
+    sample = render.video(held_out.draw_scenes(100, seed))
+    eye = teacher.Teacher(pair.clip, sample, generator.TAUGHT)
+    kept = tuple(cache.encode("the hour", one, scenes, render.video) for one in (own, eye))
+    lap("latents")
+    network = taught_transformer(kept, scenes, pair.text, seed, follow)
+    lap("transformer")
+    seconds["in all"] = sum(seconds.values())
     ready = generator.Generator(network, own, TOKENISER)
     asked = [one.describe() for one in held_out.draw_scenes(8, seed)]
     keep("hour", "clips", ready.draw([captions.write(one) for one in asked], seed))

@@ -15,15 +15,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minivid import generator, train
 from minivid.experiments.keeping import Follow, means
-from minivid.recipes import cache, clips, held_out, latents, video
+from minivid.recipes import cache, clips, held_out, latents, teacher, video
 from minivid.recipes.judging import referee
 from minivid.recipes.words import write_captions
 from minivid.world import captions, render, scene
 
 SHAPE = generator.Format(5, 32, 32)
 KEPT, JUDGED = 8000, 256  # clips to train on, and to compare on
-PLAN = train.Plan(1000, 32, learning_rate=1e-3, muon=0.02, decay=0.3, ema=0.995, precision="bf16")
+PLAN = train.Plan(1000, 32, learning_rate=1e-3, muon=0.02, decay=0.3, ema=0.995, compiled=True)
 WIDTH, DEPTH = 128, 6
+
+
+@functools.cache
+def shown() -> Tensor:
+    """What each token of the latents to train on shows, as the teacher sees it: (KEPT, TAUGHT, 2, 4, 4)."""
+    make = functools.partial(render.video, frames=SHAPE.frames)
+    return cache.latents("task-shown", teacher.teacher(generator.TAUGHT), data()[1], make)
 
 
 @functools.cache
@@ -38,10 +45,14 @@ def data() -> tuple[Tensor, list[scene.Scene], Tensor, list[str]]:
     return kept, scenes, judged, write_captions(others, torch.Generator().manual_seed(0))
 
 
-def network(seed: int, width: int = WIDTH, depth: int = DEPTH) -> generator.TextToVideo:
+def network(
+    seed: int, width: int = WIDTH, depth: int = DEPTH, taught: int = 0
+) -> generator.TextToVideo:
     """A small one of the library's."""
     torch.manual_seed(seed)
-    return generator.TextToVideo(len(video.TOKENISER.words), width=width, depth=depth)
+    return generator.TextToVideo(
+        len(video.TOKENISER.words), width=width, depth=depth, taught=taught
+    )
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -91,13 +102,15 @@ def trained(
     plan: train.Plan | None = None,
     loss: train.Loss = video.loss,
     every: int = 200,
+    draw: train.Draw | None = None,
 ) -> tuple[nn.Module, dict]:
     """The averaged network, and {"loss": [value, low, high], "curve": [{"step", "seconds", "loss"}]}.
 
-    All losses are held-out ones.
+    All losses are held-out ones. draw: where another batch than this task's is trained on.
     """
     plan, curve = replace(plan or PLAN, seed=seed), []
-    steps: Iterator[train.Progress] = train.train(model, loss, lambda g: batch(plan, g), plan)
+    draw = draw or functools.partial(batch, plan)
+    steps: Iterator[train.Progress] = train.train(model, loss, draw, plan)
     for last in follow(steps, plan.steps, f"{what}, seed {seed}"):
         if last.step % every == 0 or last.step == plan.steps:
             losses = held_out_loss(last.network, loss)
