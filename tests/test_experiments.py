@@ -449,16 +449,22 @@ def test_a_still_is_asked_for_in_words_that_can_be_seen_in_it():
     assert said.subjects == (scene.Subject(body.digit, body.colour),)
 
 
+def test_the_digit_of_a_still_is_read():
+    scenes = crops.draw_scenes(12, 1, crops.TALL)
+    real, said = crops.pictures(scenes, crops.TALL, False), [crops.wish(one) for one in scenes]
+    assert crops.as_asked(said, real).float().mean() > 0.9
+    assert crops.as_asked(said[1:] + said[:1], real).float().mean() < 0.6
+
+
 def test_crops_and_native_formats_are_trained_on_the_same_scenes(monkeypatch):
-    monkeypatch.setattr(crops, "KEPT", 20)
-    sets = {cropped: crops.training_set(0, cropped) for cropped in (False, True)}
+    sets = {cropped: crops.training_set(0, cropped, 20) for cropped in (False, True)}
     assert [made.shape[2:] for made, _, _ in sets[False]] == [(1, 8, 12), (1, 12, 8)]
     assert [made.shape[2:] for made, _, _ in sets[True]] == [(1, 8, 8), (1, 8, 8)]
     for kept in sets.values():
         assert all(shown.shape[3] * 2 == made.shape[3] for made, shown, _ in kept)
         assert all(shown.shape[4] * 2 == made.shape[4] for made, shown, _ in kept)
     assert [said for *_, said in sets[False]] == [said for *_, said in sets[True]]
-    draw = crops.trained(True, 0, _quiet, train.Plan(2, 4, 1e-3))
+    draw = crops.trained(True, 0, _quiet, train.Plan(2, 4, 1e-3), kept=20)
     assert draw(["a red 3"], 0, steps=1, shape=crops.WIDE).shape == (1, 3, 1, 32, 48)
 
 

@@ -65,6 +65,7 @@ def test_parameter_counts_are_those_the_notebooks_quote():
         "video_codec_64": 1_412_120,
         "audio_codec": 1_505_952,
         "latents": 1_078_824,
+        "video": 3_011_728,
     }
     assert sum(p.numel() for p in UNet(width=32).parameters()) == 1_015_148
 

@@ -16,6 +16,7 @@ from minivid.experiments import task
 from minivid.experiments.keeping import Follow, followed, keep, shares
 from minivid.generator import Format
 from minivid.recipes import cache, clips, held_out, latents, teacher, video
+from minivid.recipes.judging import referee
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
@@ -55,31 +56,47 @@ def cut_off(video: Tensor) -> Tensor:
     return torch.stack([(side > INK).flatten(1).any(1) for side in sides]).any(0)
 
 
+def as_asked(sentences: list[str], made: Tensor) -> Tensor:
+    """Whether the judge sees the digit that a sentence names: (b,) booleans."""
+    seen = clips.look(referee(), made)
+    asked = map(captions.parse, sentences)
+    return torch.tensor(
+        [judge.agreement(a, b.description)["digit"] for a, b in zip(asked, seen, strict=True)]
+    )
+
+
 def draw_scenes(n: int, seed: int, shape: Format) -> list[scene.Scene]:
     """Scenes of the easy world in rooms of that shape."""
     return held_out.draw_scenes(n, seed, room=render.room_for(shape.height, shape.width))
 
 
-def training_set(seed: int, cropped: bool) -> list[tuple[Tensor, Tensor, list[str]]]:
-    """Latents of wide and of tall pictures, or of their middles, what they show, and their sentences."""
-    kept = []
+def training_set(
+    seed: int, cropped: bool, kept: int = KEPT
+) -> list[tuple[Tensor, Tensor, list[str]]]:
+    """Latents of wide and of tall pictures, or of their middles, what they show, and their sentences.
+
+    kept: how many of each.
+    """
+    made = []
     for k, shape in enumerate((WIDE, TALL)):
-        scenes = draw_scenes(KEPT, train.step_seed(seed, k), shape)
+        scenes = draw_scenes(kept, train.step_seed(seed, k), shape)
         make = functools.partial(pictures, shape=shape, cropped=cropped)
-        made, shown = (
+        both = (
             cache.encode(f"{shape}", eye, scenes, make)
             for eye in (latents.video_codec(), teacher.teacher(generator.TAUGHT))
         )
-        kept.append((made, shown, [wish(one) for one in scenes]))
-    return kept
+        made.append((*both, [wish(one) for one in scenes]))
+    return made
 
 
-def trained(cropped: bool, seed: int, follow: Follow, plan: train.Plan = PLAN) -> Draw:
+def trained(
+    cropped: bool, seed: int, follow: Follow, plan: train.Plan = PLAN, kept: int = KEPT
+) -> Draw:
     """A way to draw, of a network trained on one of the two: see `generator.Generator.draw`."""
-    plan, kept = replace(plan, seed=seed), training_set(seed, cropped)
+    plan, sets = replace(plan, seed=seed), training_set(seed, cropped, kept)
 
     def batch(generator: torch.Generator) -> tuple[Tensor, ...]:
-        made, shown, sentences = kept[int(torch.randint(2, (), generator=generator))]
+        made, shown, sentences = sets[int(torch.randint(2, (), generator=generator))]
         which = torch.randint(len(made), (plan.batch,), generator=generator)
         said = clips.some_unsaid([sentences[k] for k in which], generator)
         return made[which], shown[which], video.tokens(said)
@@ -94,7 +111,7 @@ def trained(cropped: bool, seed: int, follow: Follow, plan: train.Plan = PLAN) -
 
 
 def run(seed: int, follow: Follow, n: int = 200) -> dict:
-    """{"crops" | "native": {format: {"cut off"}}}, and of real pictures."""
+    """{"crops" | "native": {format: {"cut off", "digit" as asked}}}, and of real pictures."""
     shapes = {"square": SQUARE, "wide": WIDE, "tall": TALL}
     scenes = {name: draw_scenes(n, seed, shape) for name, shape in shapes.items()}
     real = {name: pictures(scenes[name], shape, False) for name, shape in shapes.items()}
@@ -108,7 +125,9 @@ def run(seed: int, follow: Follow, n: int = 200) -> dict:
         for shape, at in shapes.items():
             sentences = [wish(one) for one in scenes[shape]]
             made = draw(sentences, seed, shape=at)
-            table[name][shape] = shares({"cut off": cut_off(made)})
+            table[name][shape] = shares(
+                {"cut off": cut_off(made), "digit": as_asked(sentences, made)}
+            )
             if seed == SEEDS[0]:
                 keep("crops", f"{name}, {shape}", made[:6])
     return table
