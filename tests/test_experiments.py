@@ -551,6 +551,41 @@ def test_a_step_costs_what_its_products_cost(tiny):
     weights = sum(p.numel() for p in block.parameters() if p.ndim == 2) - read
     expected = 6 * (weights * tokens + read * words) + 12 * 64 * tokens * (tokens + words)
     assert two - one == pytest.approx(expected, rel=1e-6)
+    small, large = (task.network(0, width, 1) for width in (32, 64))
+    assert 0 < task.reading(small) == task.reading(large) < task.flops(small)
+
+
+def test_a_block_without_gates_is_told_by_its_norms_alone():
+    torch.manual_seed(0)
+    gated, plain = (blocks.ClassicBlock(64, 2, zero) for zero in (True, False))
+    x, told = torch.randn(2, 5, 64), torch.randn(2, 64)
+    assert torch.equal(gated(x, told), x)
+    torch.nn.init.zeros_(plain.modulation.weight)
+    torch.nn.init.zeros_(plain.modulation.bias)
+    known = blocks.PlainBlock(64, 2)
+    known.load_state_dict(
+        {key: v for key, v in plain.state_dict().items() if "modulation" not in key}
+    )
+    torch.testing.assert_close(plain(x, told), known(x, told))
+
+
+@pytest.mark.parametrize("predicts", prediction.PREDICTS)
+def test_who_knows_is_forgiven_whatever_is_predicted_and_draws_the_clip(predicts, monkeypatch):
+    """The exact answer has no loss, and its walk, that begins a little below 1, ends at the clip."""
+    clean = torch.rand(1, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    path = clips.PATH
+
+    def knows(x_t, t, tokens):
+        alpha, sigma = (s.view(-1, 1, 1, 1, 1) for s in path(t))
+        noise = (x_t - alpha * clean) / sigma
+        return {"clean": clean.expand_as(x_t), "noise": noise, "velocity": noise - clean}[predicts]
+
+    made = clean.expand(6, -1, -1, -1, -1), video.tokens(["a red 3"] * 6)
+    assert prediction.loss(knows, made, torch.Generator().manual_seed(1), predicts) < 1e-4
+    t = prediction.levels(1000, torch.Generator().manual_seed(0))
+    assert 0.05 <= t.min() and t.max() <= 0.95
+    drawn = prediction.draw(knows, ["a red 3"], 0, predicts)
+    torch.testing.assert_close(drawn[:, :, 1:], clean, atol=1e-2, rtol=0)
 
 
 def test_who_costs_more_takes_fewer_steps(tiny, monkeypatch):

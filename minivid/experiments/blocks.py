@@ -2,7 +2,8 @@
 
 "Scalable diffusion models with transformers" (Peebles and Xie 2022, arXiv 2212.09748, sections 3.2 and
 figure 5): the noise level and what is asked for enter as two more tokens ("in-context"), by cross-attention,
-or as a scale, a shift and a gate of each block, the gates beginning at zero ("AdaLN-zero") or not.
+as a scale and a shift of each block's norms ("AdaLN"), or as these and a gate that begins at zero
+("AdaLN-zero").
 """
 
 import math
@@ -21,8 +22,8 @@ from minivid.layers import TimeEmbedding, zeroed
 WHAT = "DiT's four ways to tell a transformer something, and the library's block, at equal FLOPs"
 SEEDS = (0, 1, 2)
 
-Way = Literal["adaln-zero", "adaln, no zeros", "in-context", "cross-attention"]
-WAYS: tuple[Way, ...] = ("adaln-zero", "adaln, no zeros", "in-context", "cross-attention")
+Way = Literal["adaln-zero", "adaln", "in-context", "cross-attention"]
+WAYS: tuple[Way, ...] = ("adaln-zero", "adaln", "in-context", "cross-attention")
 
 
 class PlainBlock(nn.Module):
@@ -33,13 +34,24 @@ class PlainBlock(nn.Module):
         self.heads = heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.read = nn.MultiheadAttention(width, heads, batch_first=True) if cross else None
+        self.cross = cross
+        if cross:
+            self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+            self.answer = nn.Linear(width, width)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         x = x + self.look(_normed(x))
-        if self.read is not None:
-            x = x + self.read(_normed(x), told, told, need_weights=False)[0]
+        if self.cross:
+            x = x + self.read(_normed(x), told)
         return x + self.think(_normed(x))
+
+    def read(self, x: Tensor, told: Tensor) -> Tensor:
+        q = rearrange(self.query(x), "b n (heads d) -> b heads n d", heads=self.heads)
+        k, v = rearrange(
+            self.key_value(told), "b m (two heads d) -> two b heads m d", two=2, heads=self.heads
+        )
+        y = scaled_dot_product_attention(q, k, v)
+        return self.answer(rearrange(y, "b heads n d -> b n (heads d)"))
 
     def look(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(
@@ -53,17 +65,24 @@ class PlainBlock(nn.Module):
 
 
 class ClassicBlock(PlainBlock):
-    """The same, told by one vector: (b, n, d), (b, d) -> (b, n, d)."""
+    """The same, told by one vector: (b, n, d), (b, d) -> (b, n, d).
+
+    zero: with gates, and all that is told beginning at zero; else without gates.
+    """
 
     def __init__(self, width: int, heads: int, zero: bool = True):
         super().__init__(width, heads)
-        self.modulation = nn.Linear(width, 6 * width)
+        self.modulation = nn.Linear(width, (6 if zero else 4) * width)
         if zero:
             zeroed(self.modulation)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        six = self.modulation(silu(told))[:, None]
-        shift, scale, gate, shift2, scale2, gate2 = six.chunk(6, -1)
+        told = rearrange(
+            self.modulation(silu(told)), "b (vectors d) -> vectors b 1 d", d=x.shape[-1]
+        )
+        shift, scale, gate, shift2, scale2, gate2 = (
+            told if len(told) == 6 else (*told[:2], 1, *told[2:], 1)
+        )
         x = x + gate * self.look(_normed(x) * (1 + scale) + shift)
         return x + gate2 * self.think(_normed(x) * (1 + scale2) + shift2)
 

@@ -4,6 +4,10 @@
 large pixel patches predicting the clean picture works where predicting noise or velocity fails: a clean
 patch is one of few, noise fills all its numbers, and a narrow network cannot carry them through. Here a
 token is 2 frames of 8×8 pixels, 384 numbers, in a transformer 128 wide; no codec.
+
+All three learn by one loss, the velocity's error, and are walked by the velocity that follows from what
+they say. Who knows the noise knows nothing of the clip where there is only noise, and who knows the clip
+nothing of the noise where there is none; so noise levels keep a little away from both ends.
 """
 
 import functools
@@ -23,6 +27,7 @@ from minivid.world import render
 WHAT = "pixel patches of 384 numbers: the clean clip, the noise or the velocity predicted"
 SEEDS = (0, 1, 2)
 PATCH, FRAMES, SIDE = (2, 8, 8), 8, 32
+ENDS = 0.05  # how far noise levels keep from 0 and 1
 PREDICTS: tuple[diffusion.Predicts, ...] = ("clean", "velocity", "noise")
 
 
@@ -53,6 +58,23 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     return render.video(scenes, FRAMES + 1)[:, :, 1:], video.tokens(sentences)
 
 
+def levels(n: int, draws: torch.Generator) -> Tensor:
+    """Noise levels to train on, (n,), away from the ends."""
+    return clips.draw_t(n, draws).clamp(ENDS, 1 - ENDS)
+
+
+def loss(
+    network: nn.Module,
+    made: tuple[Tensor, ...],
+    draws: torch.Generator,
+    predicts: diffusion.Predicts,
+) -> Tensor:
+    """The error of the velocity that follows from what is predicted."""
+    clean, asked = made
+    look = functools.partial(network, tokens=asked)
+    return diffusion.loss(look, clean, draws, clips.PATH, predicts, "velocity", levels)
+
+
 @torch.no_grad()
 def draw(
     network: nn.Module, sentences: Sequence[str], seed: int, predicts: diffusion.Predicts
@@ -62,7 +84,7 @@ def draw(
     noise = torch.randn(len(sentences), 3, FRAMES, SIDE, SIDE, generator=draws)
     asked, unasked = video.tokens(sentences), video.tokens([""] * len(sentences))
     field = diffusion.conditional(network, asked, unasked, generator.GUIDANCE, clips.PATH, predicts)
-    times = diffusion.schedule(generator.STEPS, clips.SHIFT)
+    times = diffusion.schedule(generator.STEPS, clips.SHIFT).clamp(max=1 - ENDS)
     *_, last = diffusion.sample(field, noise, times, clips.PATH, diffusion.heun)
     return torch.cat([last.x_t[:, :, :1], last.x_t], 2).clamp(-1, 1)
 
@@ -75,7 +97,7 @@ def run(seed: int, follow: Follow, n: int = 150) -> dict:
         plan = replace(task.PLAN, seed=seed)
         network = followed(
             Pixels(),
-            functools.partial(clips.loss, predicts=predicts),
+            functools.partial(loss, predicts=predicts),
             functools.partial(batch, plan),
             plan,
             follow,

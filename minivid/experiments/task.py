@@ -88,8 +88,18 @@ def held_out_loss(model: nn.Module, loss: train.Loss = video.loss) -> Tensor:
 def flops(model: nn.Module) -> int:
     """FLOPs of one training step on one clip, forward and backward, a multiply-add being two."""
     made = batch(train.Plan(1, 1, 1e-3), torch.Generator().manual_seed(0))
+    return _counted(model, lambda: video.loss(model, made, torch.Generator().manual_seed(0)))
+
+
+def reading(model: generator.TextToVideo) -> int:
+    """How many of them go into reading the sentence."""
+    _, said = batch(train.Plan(1, 1, 1e-3), torch.Generator().manual_seed(0))
+    return _counted(model, lambda: sum(part.sum() for part in model.text(said)))
+
+
+def _counted(model: nn.Module, work: Callable[[], Tensor]) -> int:
     with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
-        video.loss(model, made, torch.Generator().manual_seed(0)).backward()
+        work().backward()
     model.zero_grad()
     return counted.get_total_flops()
 
