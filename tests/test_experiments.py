@@ -576,7 +576,7 @@ def test_who_knows_is_forgiven_whatever_is_predicted_and_draws_the_clip(predicts
     path = clips.PATH
 
     def knows(x_t, t, tokens):
-        alpha, sigma = (s.view(-1, 1, 1, 1, 1) for s in path(t))
+        alpha, sigma = (s.view(-1, 1, 1, 1, 1) for s in path.levels(t))
         noise = (x_t - alpha * clean) / sigma
         return {"clean": clean.expand_as(x_t), "noise": noise, "velocity": noise - clean}[predicts]
 

@@ -1,9 +1,9 @@
 """Scaling: four sizes of one transformer, and what each makes of the same FLOPs.
 
 "Scalable diffusion models with transformers" (Peebles and Xie 2022, arXiv 2212.09748, figures 6 to 9) found
-that what counts is compute: deeper, wider and finer-cut transformers are better where they cost more. Only the
-transformer is counted: the text encoder, the same for all, would be most of the smallest. The learning rate
-stays, and the averaged weights are measured, so that any point of a curve may be held against another's.
+that what counts is compute: deeper, wider and finer-cut transformers are better where they cost more. Only
+the transformer is counted: the text encoder, the same for all, would be most of the smallest. The rate stays,
+and the averaged weights are measured, so that any point of a curve may be held against another's.
 """
 
 from dataclasses import replace
