@@ -54,28 +54,30 @@ class TextToVideo(nn.Module):
             )
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w); see `both`."""
-        return self._walked(x_t, t, tokens)[0]
-
-    def both(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w), and guesses (b, n, taught).
-
-        The guesses are made halfway, of what each token will show when it is clean.
+        """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w).
 
         t: (b,), or one for each latent (b, f, h, w), of which a token takes the mean of its own.
         Raises ValueError where the sides are no multiples of the patch's.
         """
-        velocity, halfway = self._walked(x_t, t, tokens)
-        return velocity, self.guess(halfway)
+        y = self.dit(**self._cut(x_t, t, tokens))
+        return patches.unpatchify(y, x_t.shape[2:], self.patch)
 
-    def _walked(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        grid = x_t.shape[2:]
-        t = _levels(t, lambda levels: patches.patchify(levels, self.patch))
+    def both(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The velocity, and what each token guesses, halfway, that it will show: (b, n, taught)."""
+        y, halfway = self.dit.both(**self._cut(x_t, t, tokens))
+        return patches.unpatchify(y, x_t.shape[2:], self.patch), self.guess(halfway)
+
+    def _cut(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        """What the transformer is given."""
         words, whole = self.text(tokens)
-        at, heard = self.places(grid).to(x_t.device), text.heard(tokens)[:, None]
-        cut = patches.patchify(x_t, self.patch)
-        y, halfway = self.dit.both(cut, at, t, words, whole[:, None], heard=heard)
-        return patches.unpatchify(y, grid, self.patch), halfway
+        return {
+            "x_t": patches.patchify(x_t, self.patch),
+            "places": self.places(x_t.shape[2:]).to(x_t.device),
+            "t": _levels(t, lambda levels: patches.patchify(levels, self.patch)),
+            "words": words,
+            "whole": whole[:, None],
+            "heard": text.heard(tokens)[:, None],
+        }
 
     def places(self, grid: Sequence[int]) -> Tensor:
         """Where and when each token of latents (f, h, w) is: (n, 5)."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import codec, generator, show, text
+from minivid import codec, generator, patches, show, text
 from minivid.__main__ import main
 from minivid.generator import Format
 from minivid.world import captions
@@ -93,6 +93,33 @@ def test_what_follows_a_sentence_changes_nothing(small):
 def test_what_cannot_be_drawn_is_said_plainly(small, ask, said):
     with pytest.raises(ValueError, match=said):
         ask(small)
+
+
+def test_the_shipped_model_draws_packed_clips_as_it_does_alone():
+    ready = generator.load("video")
+    network, said = ready.network, TOKENISER([RED, "a cyan 7 moves up", "a yellow 0 moves left"])
+    said, t = said[:, :5], torch.tensor([0.9, 0.6, 0.3])
+    formats = [Format(9, 32, 32), Format(1, 32, 48), Format(1, 32, 32)]
+    states = [ready.noise(1, seed, shape) for seed, shape in enumerate(formats)]
+    packed = patches.pack(
+        [patches.patchify(x, network.patch)[0] for x in states],
+        [network.places(x.shape[2:]) for x in states],
+        96,
+    )
+    owner = packed.clip.clamp(min=0)
+    heard = patches.same_clip(packed.clip, torch.arange(3).repeat_interleave(5)[None])
+    heard[..., 0] |= packed.clip < 0
+    with torch.no_grad():
+        words, whole = network.text(said)
+        given = packed.tokens, packed.places, t[owner], words.flatten(0, 1)[None], whole[owner]
+        mask = patches.same_clip(packed.clip, packed.clip)
+        together = patches.unpack(network.dit(*given, mask, heard), packed.clip)
+        mingled = patches.unpack(network.dit(*given, None, heard), packed.clip)
+        for k, x in enumerate(states):
+            alone = network(x, t[k : k + 1], said[k : k + 1])
+            alone = patches.patchify(alone, network.patch)[0]
+            torch.testing.assert_close(together[k], alone, rtol=1e-5, atol=1e-5)
+            assert (mingled[k] - alone).abs().max() > 1e-2
 
 
 # Picture and sound -------------------------------------------------------------------------------
