@@ -570,7 +570,7 @@ def test_a_block_without_gates_is_told_by_its_norms_alone():
 
 
 @pytest.mark.parametrize("predicts", prediction.PREDICTS)
-def test_who_knows_is_forgiven_whatever_is_predicted_and_draws_the_clip(predicts, monkeypatch):
+def test_who_knows_is_forgiven_whatever_is_predicted_and_draws_the_clip(predicts):
     """The exact answer has no loss, and its walk, that begins a little below 1, ends at the clip."""
     clean = torch.rand(1, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     path = clips.PATH

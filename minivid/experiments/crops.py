@@ -101,10 +101,7 @@ def trained(
         said = clips.some_unsaid([sentences[k] for k in which], generator)
         return made[which], shown[which], video.tokens(said)
 
-    torch.manual_seed(seed)
-    network = generator.TextToVideo(
-        len(TOKENISER.words), width=task.WIDTH, depth=task.DEPTH, taught=generator.TAUGHT
-    )
+    network = task.network(seed, taught=generator.TAUGHT)
     what = f"{'middle squares' if cropped else 'native formats'}, seed {seed}"
     learned = followed(network, video.loss, batch, plan, follow, what)
     return generator.Generator(learned, latents.video_codec(), TOKENISER).draw

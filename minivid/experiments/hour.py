@@ -35,11 +35,7 @@ def easy_clips(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ..
 
 def pairs(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Captions (b, n), clips (b, 3, 17, 32, 32), and which caption also fits which clip (b, b)."""
-    scenes = held_out.draw_scenes(plan.batch, generator)
-    sentences = words.write_captions(scenes, generator)
-    said = [captions.parse(sentence) for sentence in sentences]
-    fits = words.fitting(said, [one.describe() for one in scenes])
-    return TOKENISER(sentences), render.video(scenes), fits
+    return words.paired(held_out.draw_scenes(plan.batch, generator), generator)
 
 
 def taught_pair(seed: int, follow: Follow) -> text.Pair:

@@ -10,11 +10,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from minivid import text, weights
+from minivid import patches, text, weights
 from minivid.recipes.words import TOKENISER
 from minivid.world import render, scene
-
-FRAMES = 4  # frames of a clip in a latent frame, but the first, which is alone
 
 
 class Teacher(nn.Module):
@@ -38,7 +36,7 @@ class Teacher(nn.Module):
         return torch.einsum("b c f h w, d c -> b d f h w", seen, self.directions).contiguous()
 
     def _look(self, video: Tensor) -> Tensor:
-        moments = [0, *range(2, video.shape[2], FRAMES)]
+        moments = [0, *range(2, video.shape[2], patches.FRAMES)]
         return self.encoder.look(video[:, :, moments])
 
 

@@ -6,7 +6,7 @@ diffusion transformers learn many times faster; so it does here.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from einops import rearrange
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from minivid import diffusion, judge, text, train
-from minivid.generator import PATH, TAUGHT, USUAL, Format, Generator, TextToVideo
+from minivid.generator import TAUGHT, USUAL, Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents, teacher
 from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry
@@ -44,16 +44,19 @@ def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
     room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
-    make = functools.partial(render.video, frames=at.frames, height=at.height, width=at.width)
-    return cache.latents(f"video-{mark(at)}", latents.video_codec(), scenes, make), scenes
+    return cache.latents(f"video-{mark(at)}", latents.video_codec(), scenes, filming(at)), scenes
 
 
 @functools.cache
 def shown(n: int, at: Format) -> Tensor:
     """What each token of these latents shows, as the teacher sees it: (n, TAUGHT, f, h / 2, w / 2)."""
-    make = functools.partial(render.video, frames=at.frames, height=at.height, width=at.width)
     scenes = training_set(n, at)[1]
-    return cache.latents(f"shown-{mark(at)}", teacher.teacher(TAUGHT), scenes, make)
+    return cache.latents(f"shown-{mark(at)}", teacher.teacher(TAUGHT), scenes, filming(at))
+
+
+def filming(at: Format) -> Callable[[list[scene.Scene]], Tensor]:
+    """What renders scenes in that format: scenes -> (b, 3, frames, height, width)."""
+    return functools.partial(render.video, frames=at.frames, height=at.height, width=at.width)
 
 
 def mark(at: Format) -> str:
@@ -110,12 +113,12 @@ def loss(network: nn.Module, made: tuple[Tensor, ...], generator: torch.Generato
         return clips.loss(network, made, generator, "velocity", levels)
     guesses = []
 
-    def look(x_t: Tensor, t: Tensor) -> Tensor:
+    def look(x_t: Tensor, t: Tensor, asked: Tensor) -> Tensor:
         velocity, guess = network.both(x_t, t, asked)
         guesses.append(guess)
         return velocity
 
-    missed = diffusion.loss(look, clean, generator, PATH, "velocity", draw_t=levels)
+    missed = clips.loss(look, (clean, asked), generator, "velocity", levels)
     truth = rearrange(meant[0], "b c f h w -> b (f h w) c")
     return missed + ALIGN * (1 - cosine_similarity(guesses[0].float(), truth, dim=-1)).mean()
 

@@ -19,7 +19,11 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     One world a batch, so that a clip's neighbours are its peers; some captions leave things out.
     """
     world = (scene.EASY, scene.FULL)[int(torch.randint(2, (), generator=generator))]
-    scenes = scene.draw_scenes(plan.batch, generator, world)
+    return paired(scene.draw_scenes(plan.batch, generator, world), generator)
+
+
+def paired(scenes: Sequence[scene.Scene], generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions of scenes, clips of them, and which caption also fits which clip; see `batch`."""
     sentences = write_captions(scenes, generator)
     said = [captions.parse(sentence) for sentence in sentences]
     fits = fitting(said, [one.describe() for one in scenes])
