@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize, silu
+from torch.nn.functional import cross_entropy, normalize, scaled_dot_product_attention, silu
 
 from minivid.layers import Layer, TimeEmbedding
 
@@ -91,6 +91,40 @@ class TextEncoder(nn.Module):
             x = layer(x, seen)
         x = self.norm(x) * said[..., None]
         return x, x.sum(1) / said.sum(1, keepdim=True).clamp(min=1)
+
+
+class Reader(nn.Module):
+    """A text encoder that is asked what a sentence says of whom.
+
+    words: in the vocabulary; questions: how many there are; subject, whole: how many answers each question
+    about a digit, and about the whole sentence, may have.
+    """
+
+    def __init__(
+        self,
+        words: int,
+        questions: int,
+        subject: Sequence[int],
+        whole: Sequence[int],
+        width: int = 128,
+    ):
+        super().__init__()
+        self.text = TextEncoder(words, width)
+        self.question = nn.Embedding(questions, width)
+        self.key = nn.Linear(width, width)
+        self.subject = nn.ModuleList(nn.Linear(width, n) for n in subject)
+        self.whole = nn.ModuleList(nn.Linear(width, n) for n in whole)
+
+    def forward(self, tokens: Tensor, asked: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Tokens (b, n), questions (b, k) -> logits (b, k, ·) of each answer, and of the whole's (b, ·).
+
+        A question looks once, by its own vector alone, at the words where they stand.
+        """
+        words, whole = self.text(tokens)
+        query, key = self.question(asked)[:, None], self.key(words)[:, None]
+        seen = rearrange(heard(tokens), "b n -> b 1 1 n")
+        found = scaled_dot_product_attention(query, key, words[:, None], attn_mask=seen)[:, 0]
+        return [layer(found) for layer in self.subject], [layer(whole) for layer in self.whole]
 
 
 class ClipEncoder(nn.Module):

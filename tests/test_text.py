@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivid import text
+from minivid import text, weights
 from minivid.judge import agreement
-from minivid.recipes import words
+from minivid.recipes import held_out, reader, words
 from minivid.world import captions, scene
 
 TOKENISER = words.TOKENISER
@@ -95,3 +95,59 @@ def test_what_fits_a_clip_is_what_the_judge_calls_agreement():
     slowly = [[agreement(a, b)["all_attributes"] for b in shown] for a in said]
     assert words.fitting(said, shown).tolist() == slowly
     assert sum(map(sum, slowly)) > len(scenes)  # some captions fit more than their own clip
+
+
+def test_each_question_means_one_digit_and_each_answer_is_in_the_sentence():
+    scenes = held_out.draw_scenes(200, 3, world=scene.FULL)
+    tokens, asked, answers, whole = reader.quiz(scenes, torch.Generator().manual_seed(0))
+    names = (*scene.COLOURS, *map(str, scene.DIGITS))
+    two = 0
+    for row, sentence in enumerate(tokens):
+        words = " ".join(TOKENISER.words[k] for k in sentence if k != text.PADDING)
+        said = captions.parse(words.replace(" ,", ","))
+        for k in range(2):
+            digit, colour, heading, hums = answers[row, k].tolist()
+            if hums == reader.UNSAID:
+                continue
+            name = names[asked[row, k]]
+            (meant,) = [one for one in said.subjects if name in (one.colour, str(one.digit))]
+            two += k
+            assert digit == (reader.UNSAID if meant.digit is None else meant.digit)
+            for number, value, among in (
+                (colour, meant.colour, reader.COLOURS),
+                (heading, meant.heading, reader.HEADINGS),
+            ):
+                assert number == reader.UNSAID if value is None else among[number] == value
+            assert hums == bool(meant.hums)
+        assert whole[row, 0] == len(said.subjects) - 1
+        assert (whole[row, 3] == reader.UNSAID) == (said.style is None)
+    assert two > 50
+
+
+def test_a_digit_seen_twice_is_not_asked_for_by_its_name():
+    red, blue = (scene.Subject(3, colour) for colour in ("red", "blue"))
+    assert reader.names(red, scene.Description((red, blue))) == [0]
+    assert reader.names(red, scene.Description((red,))) == [0, 6 + 3]
+    nameless = scene.Subject(3)
+    assert reader.names(nameless, scene.Description((nameless, nameless))) == []
+
+
+def test_the_shipped_reader_knows_whose_word_is_whose_in_wordings_of_its_own():
+    network = weights.load("reader", reader.build())
+    said = ["a humming red three goes upwards and a cyan 7 drifts to the left, a zoom in"] * 2
+    asked = torch.tensor([[reader.COLOURS.index("red"), 6 + 7], [6 + 3, 3]])
+    parts, whole = network(TOKENISER(said), asked)
+    found = torch.stack([part.argmax(-1) for part in parts], -1)
+    red, cyan = [3, 0, reader.HEADINGS.index("up"), 1], [7, 3, reader.HEADINGS.index("left"), 0]
+    assert found.tolist() == [[red, cyan], [red, cyan]]
+    assert whole[1].argmax(-1).tolist() == [scene.CAMERAS.index("zoom in")] * 2
+
+
+def test_questions_change_nothing_but_their_own_answers():
+    torch.manual_seed(0)
+    network = reader.build().eval()
+    tokens = TOKENISER(["a red 3", "a blue 7 and a green 1, the light dims"])
+    together = network(tokens, torch.tensor([[0, 1], [2, 8]]))[0][0]
+    alone = network(tokens[1:], torch.tensor([[8]]))[0][0]
+    torch.testing.assert_close(together[1:, 1:], alone)
+    assert not torch.allclose(together[1, 0], together[1, 1])

@@ -96,7 +96,7 @@ def run(seed: int, follow: Follow, n: int = 150) -> dict:
         torch.manual_seed(seed)
         plan = replace(task.PLAN, seed=seed)
         network = followed(
-            Pixels(),
+            video.with_reader(Pixels()),
             functools.partial(loss, predicts=predicts),
             functools.partial(batch, plan),
             plan,

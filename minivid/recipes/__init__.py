@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minivid import train, weights
-from minivid.recipes import clips, codecs, judging, latents, pixels, video, words
+from minivid.recipes import clips, codecs, judging, latents, pixels, reader, video, words
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
@@ -31,6 +31,7 @@ RECIPES = {
     "video_codec_64": codecs.VIDEO_64,
     "audio_codec": codecs.AUDIO,
     "latents": latents.RECIPE,
+    "reader": reader.RECIPE,
     "video": video.RECIPE,
 }
 

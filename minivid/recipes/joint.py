@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from minivid import codec, diffusion, listener, train, weights
 from minivid.generator import (
     PATH,
+    TAUGHT,
     USUAL,
     Clip,
     Format,
@@ -100,11 +101,12 @@ def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
 def build(at: str) -> TextToClip:
     """The network, knowing what `video` knows; sound thinks as the picture does, to begin with."""
     network = TextToClip(len(TOKENISER.words))
-    known = weights.load("video", TextToVideo(len(TOKENISER.words))).state_dict()
+    known = weights.load("video", TextToVideo(len(TOKENISER.words), taught=TAUGHT)).state_dict()
     for name in network.state_dict():
         if "sound_" in name and not name.startswith(("dit.sound_stem", "dit.sound_out")):
             known[name] = known[name.replace("sound_", "")]
     network.load_state_dict(known, strict=False)
+    network.text.requires_grad_(False)
     return network
 
 

@@ -2,7 +2,9 @@
 
 Halfway through its blocks, each token also guesses what the clip encoder, which learned from captions, would
 see there were the clip clean. "Representation alignment" (REPA, Yu et al. 2024, arXiv 2410.06940) made
-diffusion transformers learn many times faster; so it does here.
+diffusion transformers learn many times faster; so it does here. Near the end the teacher is silent: what it
+sees is coarse, and held to it the tokens would not learn the finest ("early stop", Wang et al. 2025, arXiv
+2505.16792). The text encoder is that of `reader`, which knows what a sentence says of whom, as it is.
 """
 
 import functools
@@ -13,9 +15,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from minivid import diffusion, judge, text, train
+from minivid import diffusion, judge, text, train, weights
 from minivid.generator import TAUGHT, USUAL, Format, Generator, TextToVideo
-from minivid.recipes import cache, clips, held_out, latents, teacher
+from minivid.recipes import cache, clips, held_out, latents, reader, teacher
 from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe, entry
 from minivid.recipes.words import TOKENISER
@@ -35,6 +37,7 @@ EASY = 600  # steps at first, with nothing but the easy world in the usual forma
 MIDDLE = 0.2  # share of the noise levels that are drawn around the middle
 MOST = 2  # a batch of stills would be huge: at most so many times as many as of clips
 ALIGN = 1.0  # what the guesses' error counts beside the velocity's
+SILENT = 2 / 3  # share of the steps after which the teacher is silent
 
 
 @functools.cache
@@ -67,17 +70,19 @@ def mark(at: Format) -> str:
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Latents (b, 8, f, h, w) of one format, what they show, and their captions' tokens, some empty.
 
-    What they show: (b, TAUGHT, f, h / 2, w / 2); tokens: (b, n). Every batch has about as many latents as
-    `plan.batch` clips of 17 square frames. The first EASY steps see the easy world alone: who knows digits
-    when the light changes and the camera moves learns the rest sooner (a curriculum, Bengio et al. 2009).
+    What they show: (b, TAUGHT, f, h / 2, w / 2), until the teacher is silent; tokens: (b, n). Every batch has
+    about as many latents as `plan.batch` clips of 17 square frames. The first EASY steps see the easy world
+    alone: who knows digits when the light changes and the camera moves learns the rest sooner (a curriculum,
+    Bengio et al. 2009). Later one clip in nine is of it.
     """
-    easy = train.step_of(generator, plan.seed) < EASY
+    step = train.step_of(generator, plan.seed)
+    easy = step < EASY
     at = USUAL if easy else draw_format(FORMATS, generator)
     n = FORMATS[at][0]
     kept, scenes = training_set(n, at)
-    of = slice(n // 3 if easy else n)
-    both = kept[of], shown(n, at)[of]
-    return latents.pick_all(both, scenes[of], as_many(plan, kept), generator, tokens)
+    of = slice(n // 3) if easy else slice(n // 4, n)
+    told = [kept[of]] if step >= SILENT * plan.steps else [kept[of], shown(n, at)[of]]
+    return latents.pick_all(told, scenes[of], as_many(plan, kept), generator, tokens)
 
 
 def draw_format(formats: dict[Format, tuple[int, float]], generator: torch.Generator) -> Format:
@@ -172,9 +177,20 @@ def _at(ready: Generator, n: int, seed: int, shape: Format) -> dict:
     return entry(seen, None, sum(truth) / n)
 
 
+def build(at: str) -> nn.Module:
+    """A transformer that knows nothing yet, and a text encoder that can read."""
+    return with_reader(TextToVideo(len(TOKENISER.words), taught=TAUGHT))
+
+
+def with_reader(network: TextToVideo) -> TextToVideo:
+    """The network, its text encoder being that of `reader`, which learns no more."""
+    network.text = weights.load("reader", reader.build()).text.requires_grad_(False)
+    return network
+
+
 RECIPE = Recipe(
     what="a diffusion transformer that turns static into latents of clips of what a sentence asks for",
-    build=lambda at: TextToVideo(len(TOKENISER.words), taught=TAUGHT),
+    build=build,
     draw=batch,
     loss=loss,
     plans={

@@ -1,0 +1,118 @@
+"""A text encoder that learns from text alone what a sentence says of whom.
+
+It is asked of a digit, by its colour or by its name, what else the sentence says of it, and may look at the
+sentence's words once to answer. So each word must come to carry whose it is: what a transformer that draws
+needs when two digits are asked for. Systems of today begin likewise, with text encoders that learned from
+text and stay as they are (Imagen, Saharia et al. 2022, arXiv 2205.11487).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from minivid import text, train
+from minivid.recipes import held_out
+from minivid.recipes.recipe import Recipe, entry
+from minivid.recipes.words import TOKENISER, write_captions
+from minivid.world import captions, scene
+
+COLOURS, HEADINGS = tuple(scene.COLOURS), tuple(scene.HEADINGS)
+UNSAID = -100  # an answer that the sentence does not give, or a question that has none
+
+
+def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions of the full world (b, n), questions (b, 2), answers (b, 2, 4), and of the whole (b, 4)."""
+    return quiz(held_out.draw_scenes(plan.batch, generator, world=scene.FULL), generator)
+
+
+def quiz(scenes: Sequence[scene.Scene], generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions of scenes, some of which leave things out, and what is asked of them; see `batch`."""
+    sentences = write_captions(scenes, generator)
+    said = [captions.parse(sentence) for sentence in sentences]
+    by_colour = torch.rand(len(said), 2, generator=generator) < 0.5
+    asked = torch.zeros(len(said), 2, dtype=torch.long)
+    answers = torch.full((len(said), 2, 4), UNSAID)
+    for row, one in enumerate(said):
+        for k, subject in enumerate(one.subjects):
+            ways = names(subject, one)
+            if ways:
+                asked[row, k] = ways[0] if by_colour[row, k] else ways[-1]
+                answers[row, k] = torch.tensor(told(subject))
+    return TOKENISER(sentences), asked, answers, torch.tensor([whole(one) for one in said])
+
+
+def names(subject: scene.Subject, one: scene.Description) -> list[int]:
+    """The questions that mean this digit and no other: by its colour, 0 to 5, or its name, 6 to 15."""
+    same = sum(other.digit == subject.digit for other in one.subjects) > 1
+    ways = [] if subject.colour is None else [COLOURS.index(subject.colour)]
+    return ways if same or subject.digit is None else [*ways, len(COLOURS) + subject.digit]
+
+
+def told(subject: scene.Subject) -> list[int]:
+    """The answers: digit, colour, heading and whether it hums."""
+    parts = ((subject.digit, scene.DIGITS), (subject.colour, COLOURS), (subject.heading, HEADINGS))
+    return [*(_number(value, among) for value, among in parts), int(bool(subject.hums))]
+
+
+def whole(one: scene.Description) -> list[int]:
+    """The answers for the whole: a second digit or none, camera, light and style."""
+    parts = ((one.camera, scene.CAMERAS), (one.light, scene.LIGHTS), (one.style, scene.STYLES))
+    return [len(one.subjects) - 1, *(_number(value, among) for value, among in parts)]
+
+
+def _number(value: object, among: Sequence) -> int:
+    return UNSAID if value is None else among.index(value)
+
+
+def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
+    """The cross-entropy of every answer that the sentence gives."""
+    tokens, asked, *answers = batch
+    pairs = zip(network(tokens, asked), answers, strict=True)
+    return sum(
+        cross_entropy(part.float().flatten(0, -2), right.flatten())
+        for logits, rights in pairs
+        for part, right in zip(logits, rights.unbind(-1), strict=True)
+    )
+
+
+@torch.no_grad()
+def score(network: nn.Module, n: int, seed: int) -> dict:
+    """Of the questions about two digits, which share is answered right? Floor: as the other digit asks."""
+    generator = torch.Generator().manual_seed(seed)
+    two = scene.World(counts=(2,))
+    tokens, asked, answers, _ = quiz(held_out.draw_scenes(n, generator, world=two), generator)
+    found = torch.stack([part.argmax(-1) for part in network(tokens, asked)[0]], -1)
+    known = answers != UNSAID
+    return {
+        key: entry(
+            (found == answers)[..., k][known[..., k]],
+            (found.flip(1) == answers)[..., k][known[..., k]],
+            1.0,
+        )
+        for k, key in enumerate(("digit", "colour", "heading", "hums"))
+    }
+
+
+def build() -> text.Reader:
+    """A reader of captions that knows nothing yet."""
+    return text.Reader(
+        len(TOKENISER.words),
+        len(COLOURS) + len(scene.DIGITS),
+        (len(scene.DIGITS), len(COLOURS), len(HEADINGS), 2),
+        (2, len(scene.CAMERAS), len(scene.LIGHTS), len(scene.STYLES)),
+    )
+
+
+RECIPE = Recipe(
+    what="a text encoder that learned from text alone what a sentence says of whom",
+    build=lambda at: build(),
+    draw=batch,
+    loss=loss,
+    plans={
+        "laptop": train.Plan(steps=600, batch=128, learning_rate=1e-3, muon=0.01),
+        "gpu": train.Plan(steps=1500, batch=512, learning_rate=1e-3, muon=0.01),
+    },
+    score=score,
+)
