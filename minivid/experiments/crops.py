@@ -45,8 +45,8 @@ def middle(video: Tensor) -> Tensor:
 
 def wish(one: scene.Scene) -> str:
     """A sentence for a still: what cannot be seen in it is left out."""
-    digit = replace(one.describe().subjects[0], heading=None, hums=None)
-    return captions.write(scene.Description((digit,)))
+    digits = [replace(each, heading=None, hums=None) for each in one.describe().subjects]
+    return captions.write(scene.Description(tuple(digits)))
 
 
 def cut_off(video: Tensor) -> Tensor:
@@ -93,16 +93,27 @@ def trained(
     cropped: bool, seed: int, follow: Follow, plan: train.Plan = PLAN, kept: int = KEPT
 ) -> Draw:
     """A way to draw, of a network trained on one of the two: see `generator.Generator.draw`."""
-    plan, sets = replace(plan, seed=seed), training_set(seed, cropped, kept)
+    network = task.network(seed, taught=generator.TAUGHT)
+    what = f"{'middle squares' if cropped else 'native formats'}, seed {seed}"
+    sets = training_set(seed, cropped, kept)
+    return trained_on(sets, network, replace(plan, seed=seed), follow, what)
+
+
+def trained_on(
+    sets: list[tuple[Tensor, Tensor, list[str]]],
+    network: generator.TextToVideo,
+    plan: train.Plan,
+    follow: Follow,
+    what: str,
+) -> Draw:
+    """The same of any network and sets of latents, what they show, and sentences; each batch of one set."""
 
     def batch(generator: torch.Generator) -> tuple[Tensor, ...]:
-        made, shown, sentences = sets[int(torch.randint(2, (), generator=generator))]
+        made, shown, sentences = sets[int(torch.randint(len(sets), (), generator=generator))]
         which = torch.randint(len(made), (plan.batch,), generator=generator)
         said = clips.some_unsaid([sentences[k] for k in which], generator)
         return made[which], shown[which], video.tokens(said)
 
-    network = task.network(seed, taught=generator.TAUGHT)
-    what = f"{'middle squares' if cropped else 'native formats'}, seed {seed}"
     learned = followed(network, video.loss, batch, plan, follow, what)
     return generator.Generator(learned, latents.video_codec(), TOKENISER).draw
 

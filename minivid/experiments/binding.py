@@ -1,0 +1,100 @@
+"""Whose word is whose? Three text encoders, and two digits in one picture.
+
+One learns along with the transformer, from nothing; one has learned what captions and clips have in common,
+and stays as it is; one has learned from text alone what is said of whom (`recipes.reader`), and stays. Asked
+for a red 3 and a blue 7, who draws a red 7 and a blue 3?
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from minivid import generator, recipes, train
+from minivid.experiments import crops, task
+from minivid.experiments.keeping import Follow, keep, shares
+from minivid.recipes import cache, clips, held_out, latents, teacher, video
+from minivid.recipes.judging import referee
+from minivid.world import render, scene
+
+WHAT = "pictures of two digits, words from three text encoders: as asked, or with digits exchanged?"
+SEEDS = (0, 1, 2)
+WORLD = replace(scene.EASY, counts=(2,))
+SHAPE = generator.Format(1, 32, 32)
+KEPT = 8000  # pictures
+BECAME = ("as asked", "exchanged", "other")
+PLAN = train.Plan(1500, 64, learning_rate=1e-3, muon=0.02, ema=0.995, compiled=True)
+
+
+def along(seed: int) -> generator.TextToVideo:
+    """A network whose text encoder knows nothing yet, and learns."""
+    network = task.network(seed, taught=generator.TAUGHT)
+    return _reads(network, generator.TextToVideo(len(video.TOKENISER.words)).text)
+
+
+def contrastive(seed: int) -> generator.TextToVideo:
+    """A network whose text encoder learned beside a clip encoder, and learns no more."""
+    network = task.network(seed, taught=generator.TAUGHT)
+    return _reads(network, recipes.load("words").text.requires_grad_(False))
+
+
+def reader(seed: int) -> generator.TextToVideo:
+    """The library's."""
+    return task.network(seed, taught=generator.TAUGHT)
+
+
+def _reads(network: generator.TextToVideo, text: nn.Module) -> generator.TextToVideo:
+    network.text = text
+    return network
+
+
+WAYS: dict[str, Callable[[int], generator.TextToVideo]] = {
+    "learns along": along,
+    "captions and clips": contrastive,
+    "text alone": reader,
+}
+
+
+def draw_scenes(n: int, seed: int) -> list[scene.Scene]:
+    """Scenes of two different digits, n at most."""
+    scenes = held_out.draw_scenes(n, seed, world=WORLD)
+    return [one for one in scenes if one.bodies[0].digit != one.bodies[1].digit]
+
+
+@functools.cache
+def training_set() -> tuple[Tensor, Tensor, list[str]]:
+    """Latents of pictures, what they show, and their sentences."""
+    scenes = draw_scenes(KEPT, train.step_seed(0, 0))
+    make = functools.partial(render.video, frames=SHAPE.frames)
+    eyes = latents.video_codec(), teacher.teacher(generator.TAUGHT)
+    made, shown = (cache.encode("binding", eye, scenes, make) for eye in eyes)
+    return made, shown, [crops.wish(one) for one in scenes]
+
+
+def bound(asked: scene.Description, seen: scene.Description) -> str:
+    """What became of two digits: one of BECAME."""
+    there, here = ({one.colour: one.digit for one in said.subjects} for said in (asked, seen))
+    if here == there:
+        return "as asked"
+    colours, digits = list(there), list(there.values())
+    return "exchanged" if here == dict(zip(colours, digits[::-1], strict=True)) else "other"
+
+
+def run(seed: int, follow: Follow, n: int = 300) -> dict:
+    """{way: {"as asked", "exchanged", "other": [share, low, high]}}."""
+    scenes, found = draw_scenes(n, seed), {}
+    sentences = [crops.wish(one) for one in scenes]
+    for name, build in WAYS.items():
+        what = f"{name}, seed {seed}"
+        draw = crops.trained_on(
+            [training_set()], build(seed), replace(PLAN, seed=seed), follow, what
+        )
+        made = draw(sentences, seed, shape=SHAPE)
+        seen = clips.look(referee(), made)
+        became = [bound(a.describe(), b.description) for a, b in zip(scenes, seen, strict=True)]
+        found[name] = shares({way: torch.tensor([way == one for one in became]) for way in BECAME})
+        if seed == SEEDS[0]:
+            keep("binding", name, made[:6])
+    return found
