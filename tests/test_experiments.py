@@ -12,6 +12,7 @@ from minivid import codec, diffusion, experiments, metrics, recipes, train, weig
 from minivid.experiments import (
     alignment,
     bias,
+    binding,
     blocks,
     compression,
     crops,
@@ -30,6 +31,7 @@ from minivid.experiments import (
     task,
 )
 from minivid.recipes import cache, clips, held_out, latents, teacher, video, words
+from minivid.recipes.judging import referee
 from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
 
@@ -454,6 +456,63 @@ def test_the_digit_of_a_still_is_read():
     real, said = crops.pictures(scenes, crops.TALL, False), [crops.wish(one) for one in scenes]
     assert crops.as_asked(said, real).float().mean() > 0.9
     assert crops.as_asked(said[1:] + said[:1], real).float().mean() < 0.6
+
+
+def _two(*digits: tuple[str, int]) -> scene.Description:
+    return scene.Description(tuple(scene.Subject(digit, colour) for colour, digit in digits))
+
+
+def test_two_digits_are_as_asked_or_exchanged_or_something_else():
+    asked = _two(("red", 3), ("blue", 7))
+    for seen, became in (
+        (_two(("blue", 7), ("red", 3)), "as asked"),
+        (_two(("red", 7), ("blue", 3)), "exchanged"),
+        (_two(("red", 3), ("green", 7)), "other"),
+        (_two(("red", 7), ("blue", 7)), "other"),
+        (_two(("red", 3)), "other"),
+    ):
+        assert binding.bound(asked, seen) == became
+
+
+def test_real_pictures_of_two_digits_are_as_asked_and_real_exchanges_are_seen():
+    scenes = binding.draw_scenes(60, 2)
+    assert all(len({body.digit for body in one.bodies}) == 2 for one in scenes)
+    seen = clips.look(referee(), render.video(scenes, 1))
+    found = [
+        binding.bound(one.describe(), b.description) for one, b in zip(scenes, seen, strict=True)
+    ]
+    assert found.count("as asked") > 0.8 * len(scenes)
+    turned = [
+        scene.Description(
+            tuple(replace(a, digit=b.digit) for a, b in zip(two, two[::-1], strict=True))
+        )
+        for two in (one.describe().subjects for one in scenes)
+    ]
+    found = [binding.bound(one, b.description) for one, b in zip(turned, seen, strict=True)]
+    assert found.count("exchanged") > 0.8 * len(scenes)
+
+
+def test_three_text_encoders_are_compared_and_two_of_them_stay(folder, monkeypatch):
+    monkeypatch.setattr(binding, "KEPT", 30)
+    monkeypatch.setattr(binding, "PLAN", train.Plan(2, 4, 1e-3))
+    binding.training_set.cache_clear()
+    learned = {}
+    trained_on = crops.trained_on
+
+    def spy(sets, network, plan, follow, what):
+        before = {k: v.clone() for k, v in network.text.state_dict().items()}
+        draw = trained_on(sets, network, plan, follow, what)
+        after = network.text.state_dict()
+        learned[what] = any(not before[key].equal(after[key]) for key in before)
+        return draw
+
+    monkeypatch.setattr(crops, "trained_on", spy)
+    found = binding.run(0, _quiet, n=8)
+    binding.training_set.cache_clear()
+    assert [*learned.values()] == [True, False, False]
+    for row in found.values():
+        assert sum(value for value, _, _ in row.values()) == pytest.approx(1, abs=1e-4)
+    assert set(keeping.clips("binding")) == set(binding.WAYS)
 
 
 def test_crops_and_native_formats_are_trained_on_the_same_scenes(monkeypatch):
