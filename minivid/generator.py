@@ -20,7 +20,7 @@ PATH = diffusion.RectifiedFlow()
 # Of the noise levels: fewer numbers than in pixels say the same, so it takes less noise to hide it.
 SHIFT = 2.0
 STEPS = 8
-GUIDANCE = 3.0
+GUIDANCE = 4.0
 WIDTH, DEPTH = 128, 8  # of the transformer
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
 SOUND_SEED = 2**20  # a clip's sound has static from another seed than its picture

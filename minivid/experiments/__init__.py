@@ -13,6 +13,7 @@ from minivid import files, recipes
 from minivid.experiments import (
     bias,
     compression,
+    crops,
     encoders,
     frames,
     guidance,
@@ -31,6 +32,7 @@ EXPERIMENTS = {
     "bias": bias,
     "compression": compression,
     "race": race,
+    "crops": crops,
 }
 
 
