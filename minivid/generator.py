@@ -324,7 +324,13 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
 
 
 def load(name: str = "video") -> Generator:
-    """The shipped generator of that name, on the CPU."""
+    """The shipped generator of that name, on the CPU: "video", or "joint", a `JointGenerator`."""
     tokeniser = text.Tokeniser(captions.WORDS)
+    eye = weights.load("video_codec", codec.VideoCodec())
+    if name == "joint":
+        network = weights.load(name, TextToClip(len(tokeniser.words)))
+        return JointGenerator(
+            network, eye, tokeniser, weights.load("audio_codec", codec.AudioCodec())
+        )
     network = weights.load(name, TextToVideo(len(tokeniser.words), taught=TAUGHT))
-    return Generator(network, weights.load("video_codec", codec.VideoCodec()), tokeniser)
+    return Generator(network, eye, tokeniser)

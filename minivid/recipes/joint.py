@@ -99,8 +99,12 @@ def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
 
 
 def build(at: str) -> TextToClip:
+    """The network, knowing what `video` knows."""
+    return begun(TextToClip(len(TOKENISER.words)))
+
+
+def begun(network: TextToClip) -> TextToClip:
     """The network, knowing what `video` knows; sound thinks as the picture does, to begin with."""
-    network = TextToClip(len(TOKENISER.words))
     known = weights.load("video", TextToVideo(len(TOKENISER.words), taught=TAUGHT)).state_dict()
     for name in network.state_dict():
         if "sound_" in name and not name.startswith(("dit.sound_stem", "dit.sound_out")):
