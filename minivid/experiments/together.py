@@ -134,7 +134,7 @@ def _ask(
 
 
 def run(seed: int, follow: Follow, n: int = 200) -> dict:
-    """{way, "real", "same words": rows of `sync.table`, and "all" of a picture as asked}: [value, low, high]."""
+    """{way, "real", "same words": rows of `sync.table`, and "all", as asked}: [value, low, high]."""
     scenes = held_out.draw_scenes(n, seed, world=WORLD)
     asked = [one.describe() for one in scenes]
     said = [captions.write(one) for one in asked]
