@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minivid import generator, train
-from minivid.recipes import cache, clips, held_out, latents, teacher, video
+from minivid import generator, recipes, train, weights
+from minivid.recipes import cache, clips, held_out, latents, reader, teacher, video
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
@@ -39,7 +39,7 @@ def test_the_first_steps_see_the_easy_world_alone(few):
 
 
 def test_every_format_comes_up_and_costs_about_as_many_tokens(few):
-    plan, seen, cost = train.Plan(1, 16, 1e-3), {}, {}
+    plan, seen, cost = train.Plan(6000, 16, 1e-3), {}, {}
     for seed in range(60):
         clean, meant, said = video.batch(plan, draws(video.EASY + seed))
         seen[tuple(clean.shape[2:])] = len(clean)
@@ -52,6 +52,40 @@ def test_every_format_comes_up_and_costs_about_as_many_tokens(few):
     rest = [share for grid, share in cost.items() if grid != (1, 8, 8)]
     assert 0.85 < min(rest) and max(rest) <= 1.2
     assert len(list(few.iterdir())) == 2 * len(video.FORMATS)
+
+
+def test_the_teacher_is_silent_in_the_last_third(few):
+    plan = train.Plan(6000, 16, 1e-3)
+    last, first = (video.batch(plan, draws(step)) for step in (3999, 4000))
+    assert len(last) == 3 and len(first) == 2
+    assert len(first[0]) == len(first[1])
+    assert video.loss(lambda x_t, t, said: torch.zeros_like(x_t), first, draws(0)).isfinite()
+
+
+def test_one_clip_in_nine_stays_easy(few):
+    """Of 12 kept clips the first four are of the easy world; three of these are seen no more."""
+    kept, scenes = video.training_set(12, generator.USUAL)
+    easy = [one.style == "filled" and len(one.bodies) == 1 for one in scenes]
+    assert all(easy[:4])
+    plan, seen = train.Plan(6000, 16, 1e-3), set()
+    for k in range(40):
+        clean, *_ = video.batch(plan, draws(video.EASY + k))
+        if clean.shape[1:] == kept.shape[1:]:
+            seen |= {j for one in clean for j in range(12) if one.equal(kept[j].float())}
+    assert seen == set(range(3, 12))
+
+
+def test_the_text_encoder_is_the_readers_and_learns_no_more():
+    network = video.build("laptop")
+    known = weights.load("reader", reader.build()).text.state_dict()
+    assert all(value.equal(known[key]) for key, value in network.text.state_dict().items())
+    plan = train.Plan(2, 2, 1e-2, muon=0.02)
+    clean, said = torch.randn(2, 8, 2, 8, 8), TOKENISER(["a red 3", "a blue 7"])
+    for _ in train.train(network, video.loss, lambda g: (clean, said), plan):
+        pass
+    assert all(value.equal(known[key]) for key, value in network.text.state_dict().items())
+    shipped = recipes.load("video").text.state_dict()
+    assert all(torch.allclose(value, known[key], atol=1e-3) for key, value in shipped.items())
 
 
 def test_latents_are_of_the_scenes_in_their_format_and_nothing_held_out(few):
