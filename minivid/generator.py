@@ -153,7 +153,7 @@ class Format:
     width: int = 32
 
     def __str__(self) -> str:
-        return f"{self.frames} frames of {self.width}×{self.height}"
+        return f"{self.frames} frame{'s' * (self.frames > 1)} of {self.width}×{self.height}"
 
 
 USUAL = Format()
