@@ -32,6 +32,7 @@ NOTEBOOKS = [
     "03_video_diffusion.ipynb",
     "04_text_guidance.ipynb",
     "05_latent_diffusion.ipynb",
+    "06_spacetime_patches.ipynb",
 ]
 RUN_SECONDS = 360  # for all cells of one notebook
 SLIDER_SECONDS = 60  # for one answer to a slider
