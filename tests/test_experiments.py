@@ -82,6 +82,12 @@ def test_kept_clips_come_back_to_half_a_grey_level(folder):
     assert (kept["a"] - video).abs().max() <= 0.5 / 127.5 + 1e-6
 
 
+def test_over_seeds_gives_the_mean_the_lowest_and_the_highest():
+    found = {"0": {"a": {"x": [1.0, 0.0, 2.0], "n": 3}}, "1": {"a": {"x": [4.0, 3.0, 9.0], "n": 5}}}
+    assert keeping.over_seeds(found, "a", "x") == (2.5, 1.0, 4.0)
+    assert keeping.over_seeds(found, "a", "n") == (4.0, 3, 5)
+
+
 def test_every_experiment_is_committed_with_all_its_seeds():
     for name, module in experiments.EXPERIMENTS.items():
         found = experiments.load(name)

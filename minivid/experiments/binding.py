@@ -7,17 +7,17 @@ only such are asked for, so that no sentence can be known by heart.
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from minivid import generator, recipes, train
+from minivid import generator, recipes, text, train
 from minivid.experiments import crops, task
 from minivid.experiments.keeping import Follow, keep, shares
-from minivid.recipes import cache, clips, held_out, latents, teacher, video
+from minivid.recipes import cache, clips, held_out, latents, teacher
 from minivid.recipes.judging import referee
+from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
 
 WHAT = "pictures of two digits, words from three text encoders: as asked, or with digits exchanged?"
@@ -29,33 +29,19 @@ BECAME = ("as asked", "exchanged", "other")
 PLAN = train.Plan(1000, 64, learning_rate=1e-3, muon=0.02, ema=0.995, compiled=True)
 
 
-def along(seed: int) -> generator.TextToVideo:
-    """A network whose text encoder knows nothing yet, and learns."""
-    network = task.network(seed, taught=generator.TAUGHT)
-    return _reads(network, generator.TextToVideo(len(video.TOKENISER.words)).text)
+# Of the shipped models, which one's text encoder is taken, and learns no more.
+WAYS = {"learns along": None, "captions and clips": "words", "text alone": "reader"}
 
 
-def contrastive(seed: int) -> generator.TextToVideo:
-    """A network whose text encoder learned beside a clip encoder, and learns no more."""
-    network = task.network(seed, taught=generator.TAUGHT)
-    return _reads(network, recipes.load("words").text.requires_grad_(False))
-
-
-def reader(seed: int) -> generator.TextToVideo:
-    """The library's."""
-    return task.network(seed, taught=generator.TAUGHT)
-
-
-def _reads(network: generator.TextToVideo, text: nn.Module) -> generator.TextToVideo:
-    network.text = text
-    return network
-
-
-WAYS: dict[str, Callable[[int], generator.TextToVideo]] = {
-    "learns along": along,
-    "captions and clips": contrastive,
-    "text alone": reader,
-}
+def network(way: str, seed: int) -> generator.TextToVideo:
+    """A network that reads in one of WAYS."""
+    made = task.network(seed, taught=generator.TAUGHT)
+    name = WAYS[way]
+    if name is None:
+        made.text = text.TextEncoder(len(TOKENISER.words))
+    else:
+        made.text = recipes.load(name).text.requires_grad_(False)
+    return made
 
 
 def draw_scenes(n: int, seed: int, known: bool) -> list[scene.Scene]:
@@ -77,7 +63,7 @@ def _pair(one: scene.Scene) -> int:
 def wishes(scenes: list[scene.Scene], seed: int) -> list[str]:
     """Sentences for pictures, in several wordings."""
     draws = torch.Generator().manual_seed(seed)
-    return [captions.write(captions.parse(crops.wish(one)), draws) for one in scenes]
+    return [captions.write(crops.still(one), draws) for one in scenes]
 
 
 @functools.cache
@@ -104,11 +90,10 @@ def run(seed: int, follow: Follow, n: int = 1500) -> dict:
     scenes = draw_scenes(n, seed, False)
     sentences = wishes(scenes, seed)
     found = {"real": _became(scenes, render.video(scenes, SHAPE.frames))}
-    for name, build in WAYS.items():
+    plan = replace(PLAN, seed=seed)
+    for name in WAYS:
         what = f"{name}, seed {seed}"
-        draw = crops.trained_on(
-            [training_set()], build(seed), replace(PLAN, seed=seed), follow, what
-        )
+        draw = crops.trained_on([training_set()], network(name, seed), plan, follow, what)
         made = draw(sentences, seed, shape=SHAPE)
         found[name] = _became(scenes, made)
         if seed == SEEDS[0]:

@@ -43,10 +43,15 @@ def middle(video: Tensor) -> Tensor:
     return video[..., top : top + side, left : left + side]
 
 
-def wish(one: scene.Scene) -> str:
-    """A sentence for a still: what cannot be seen in it is left out."""
+def still(one: scene.Scene) -> scene.Description:
+    """What can be seen of a scene in a still."""
     digits = [replace(each, heading=None, hums=None) for each in one.describe().subjects]
-    return captions.write(scene.Description(tuple(digits)))
+    return scene.Description(tuple(digits))
+
+
+def wish(one: scene.Scene) -> str:
+    """A sentence for a still."""
+    return captions.write(still(one))
 
 
 def cut_off(video: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """What experiments share: following a training, and keeping numbers and clips."""
 
+import functools
 import io
+import operator
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -37,6 +39,16 @@ def means(rows: dict[str, Tensor]) -> dict[str, list[float]]:
 def shares(rows: dict[str, Tensor]) -> dict[str, list[float]]:
     """Share of trues and Wilson's interval of each row: [value, low, high]."""
     return {key: [round(x, 5) for x in metrics.share(right)] for key, right in rows.items()}
+
+
+def over_seeds(found: dict, *path: str) -> tuple[float, float, float]:
+    """What stands at the end of a path in each seed's results, or the first of what stands there.
+
+    The mean over the seeds, the lowest and the highest.
+    """
+    values = [functools.reduce(operator.getitem, path, found[seed]) for seed in found]
+    values = [value[0] if isinstance(value, list) else value for value in values]
+    return sum(values) / len(values), min(values), max(values)
 
 
 def keep(name: str, key: str, video: Tensor) -> None:

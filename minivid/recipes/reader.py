@@ -15,11 +15,10 @@ from torch.nn.functional import cross_entropy
 from minivid import text, train
 from minivid.recipes import held_out
 from minivid.recipes.recipe import Recipe, entry
-from minivid.recipes.words import TOKENISER, write_captions
+from minivid.recipes.words import TOKENISER, UNSAID, codes, write_captions
 from minivid.world import captions, scene
 
 COLOURS, HEADINGS = tuple(scene.COLOURS), tuple(scene.HEADINGS)
-UNSAID = -100  # an answer that the sentence does not give, or a question that has none
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -28,19 +27,26 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def quiz(scenes: Sequence[scene.Scene], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions of scenes, some of which leave things out, and what is asked of them; see `batch`."""
+    """Captions of scenes, some of which leave things out, and what is asked of them; see `batch`.
+
+    An answer is UNSAID where the sentence does not give it, or nothing is asked.
+    """
     sentences = write_captions(scenes, generator)
     said = [captions.parse(sentence) for sentence in sentences]
     by_colour = torch.rand(len(said), 2, generator=generator) < 0.5
     asked = torch.zeros(len(said), 2, dtype=torch.long)
-    answers = torch.full((len(said), 2, 4), UNSAID)
+    whole, subjects = codes(said).split([4, 8], 1)
+    told = subjects.unflatten(1, (2, 4))
+    told[..., 3].clamp_(min=0)  # who is not called humming does not hum
+    answers = torch.full_like(told, UNSAID)
     for row, one in enumerate(said):
         for k, subject in enumerate(one.subjects):
             ways = names(subject, one)
             if ways:
                 asked[row, k] = ways[0] if by_colour[row, k] else ways[-1]
-                answers[row, k] = torch.tensor(told(subject))
-    return TOKENISER(sentences), asked, answers, torch.tensor([whole(one) for one in said])
+                answers[row, k] = told[row, k]
+    whole[:, 0] -= 1  # a second digit, or none
+    return TOKENISER(sentences), asked, answers, whole
 
 
 def names(subject: scene.Subject, one: scene.Description) -> list[int]:
@@ -50,28 +56,12 @@ def names(subject: scene.Subject, one: scene.Description) -> list[int]:
     return ways if same or subject.digit is None else [*ways, len(COLOURS) + subject.digit]
 
 
-def told(subject: scene.Subject) -> list[int]:
-    """The answers: digit, colour, heading and whether it hums."""
-    parts = ((subject.digit, scene.DIGITS), (subject.colour, COLOURS), (subject.heading, HEADINGS))
-    return [*(_number(value, among) for value, among in parts), int(bool(subject.hums))]
-
-
-def whole(one: scene.Description) -> list[int]:
-    """The answers for the whole: a second digit or none, camera, light and style."""
-    parts = ((one.camera, scene.CAMERAS), (one.light, scene.LIGHTS), (one.style, scene.STYLES))
-    return [len(one.subjects) - 1, *(_number(value, among) for value, among in parts)]
-
-
-def _number(value: object, among: Sequence) -> int:
-    return UNSAID if value is None else among.index(value)
-
-
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
     """The cross-entropy of every answer that the sentence gives."""
     tokens, asked, *answers = batch
     pairs = zip(network(tokens, asked), answers, strict=True)
     return sum(
-        cross_entropy(part.float().flatten(0, -2), right.flatten())
+        cross_entropy(part.float().flatten(0, -2), right.flatten(), ignore_index=UNSAID)
         for logits, rights in pairs
         for part, right in zip(logits, rights.unbind(-1), strict=True)
     )

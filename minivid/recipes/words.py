@@ -11,6 +11,7 @@ from minivid.recipes.recipe import Recipe, entry
 from minivid.world import captions, render, scene
 
 TOKENISER = text.Tokeniser(captions.WORDS)
+UNSAID = -1  # in the place of a word's number
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -41,7 +42,7 @@ def write_captions(scenes: Sequence[scene.Scene], generator: torch.Generator) ->
 
 def fitting(said: Sequence[scene.Description], shown: Sequence[scene.Description]) -> Tensor:
     """Which description says nothing wrong of which clip: (a, b) booleans; see `judge.agreement`."""
-    asked, seen = _codes(said)[:, None], _codes(shown)[None]
+    asked, seen = codes(said)[:, None], codes(shown)[None]
     agrees = (asked == seen) | (asked < 0)
     whole, first, second = agrees[..., :4].all(-1), slice(4, 8), slice(8, 12)
     straight = agrees[..., first].all(-1) & agrees[..., second].all(-1)
@@ -50,19 +51,22 @@ def fitting(said: Sequence[scene.Description], shown: Sequence[scene.Description
     return whole & (straight | (swapped.all(-1) & back.all(-1)))
 
 
-def _codes(descriptions: Sequence[scene.Description]) -> Tensor:
-    """Descriptions as rows of numbers, -1 for what is unsaid: (n, 12)."""
+def codes(descriptions: Sequence[scene.Description]) -> Tensor:
+    """Descriptions as rows of numbers, UNSAID where nothing is said: (n, 12).
+
+    How many digits, camera, light, style; then digit, colour, heading, hum of the first, and of the second.
+    """
 
     def subject(one: scene.Subject | None) -> list[int]:
         if one is None:
-            return [-1] * 4
+            return [UNSAID] * 4
         words = ((one.digit, scene.DIGITS), (one.colour, tuple(scene.COLOURS)))
         words += ((one.heading, tuple(scene.HEADINGS)), (one.hums, (False, True)))
-        return [-1 if word is None else among.index(word) for word, among in words]
+        return [UNSAID if word is None else among.index(word) for word, among in words]
 
     def row(d: scene.Description) -> list[int]:
         words = ((d.camera, scene.CAMERAS), (d.light, scene.LIGHTS), (d.style, scene.STYLES))
-        whole = [-1 if word is None else among.index(word) for word, among in words]
+        whole = [UNSAID if word is None else among.index(word) for word, among in words]
         two = [*d.subjects, None][:2]
         return [len(d.subjects), *whole, *subject(two[0]), *subject(two[1])]
 
