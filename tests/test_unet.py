@@ -60,6 +60,7 @@ def test_parameter_counts_are_those_the_notebooks_quote():
         "judge": 214_860,
         "pixels": 4_000_460,
         "words": 1_434_337,
+        "reader": 632_100,
         "clips": 4_241_568,
         "video_codec": 1_232_256,
         "video_codec_64": 1_412_120,
