@@ -1,7 +1,9 @@
 """Trained weights and the card that says how they came to be.
 
-`data/weights/NAME.safetensors` holds the averaged weights in half precision; `NAME.json` beside it the
-recipe, steps, seconds, machine and metrics. Files are written only by `python -m minivid train NAME`.
+`data/weights/NAME.safetensors` holds the averaged weights, matrices and kernels as whole numbers in [-127,
+127] with a scale for each row (absmax, as in LLM.int8(), Dettmers et al. 2022, arXiv 2208.07339), the rest in
+half precision; `NAME.json` beside it the recipe, steps, seconds, machine and metrics. Files are written only
+by `python -m minivid train NAME`.
 """
 
 import hashlib
@@ -11,11 +13,14 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from minivid import files
 
-VERSION = "1"
+VERSION = "2"
+READ = ("1", VERSION)  # in the first, all was in half precision
+SCALE = ":scale"  # after the name of what it belongs to
 
 
 def folder() -> Path:
@@ -25,12 +30,10 @@ def folder() -> Path:
 
 
 def save(name: str, network: nn.Module, card: dict) -> Path:
-    """Write a network's weights (fp16) and its card. Raises OSError on a full disk; old files stay."""
-    state = {
-        key: value.detach().cpu().half() if value.is_floating_point() else value.detach().cpu()
-        for key, value in network.state_dict().items()
-    }
-    content = safetensors.torch.save(state, {"minivid": VERSION, "model": name})
+    """Write a network's weights, rounded, and its card. Raises OSError on a full disk; old files stay."""
+    content = safetensors.torch.save(
+        _rounded(network.state_dict()), {"minivid": VERSION, "model": name}
+    )
     path = folder() / f"{name}.safetensors"
     files.write(path, content)
     files.write(path.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
@@ -55,12 +58,12 @@ def load(name: str, network: nn.Module) -> nn.Module:
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}
+            state = _whole({key: file.get_tensor(key) for key in file.keys()})
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is torn or no weights file ({error}). {again}") from error
-    if metadata.get("minivid") != VERSION:
+    if metadata.get("minivid") not in READ:
         raise ValueError(
-            f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {again}"
+            f"{path} has version {metadata.get('minivid')}, this code reads {' and '.join(READ)}. {again}"
         )
     if metadata.get("model") != name:
         raise ValueError(f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {again}")
@@ -74,10 +77,38 @@ def load(name: str, network: nn.Module) -> nn.Module:
             f"{path} does not fit this {type(network).__name__}: {len(odd)} tensors differ, first {odd[0]} "
             f"(file {given.get(odd[0])}, network {expected.get(odd[0])}). {again}"
         )
-    network.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    )
+    network.load_state_dict(state)
     return network.eval()
+
+
+def _rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are kept."""
+    kept = {}
+    for key, value in state.items():
+        value = value.detach().cpu()
+        if value.is_floating_point() and value.ndim > 1:
+            scale = value.float().flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+            kept[key + SCALE] = scale
+            kept[key] = (value.float() / _beside(scale, value)).round().to(torch.int8)
+        else:
+            kept[key] = value.half() if value.is_floating_point() else value
+    return kept
+
+
+def _whole(kept: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a network takes them, from what was kept."""
+    state = {}
+    for key, value in kept.items():
+        if key + SCALE in kept:
+            state[key] = value.float() * _beside(kept[key + SCALE], value)
+        elif not key.endswith(SCALE):
+            state[key] = value.float() if value.is_floating_point() else value
+    return state
+
+
+def _beside(scale: Tensor, value: Tensor) -> Tensor:
+    """One number a row, so that it broadcasts: (n,) -> (n, 1, …)."""
+    return scale.view(-1, *[1] * (value.ndim - 1))
 
 
 def digest(network: nn.Module) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from minivid import codec, diffusion, experiments, metrics, recipes, train, weights
+from minivid import codec, diffusion, experiments, generator, metrics, recipes, train, weights
 from minivid.experiments import (
     alignment,
     bias,
@@ -26,6 +26,7 @@ from minivid.experiments import (
     prediction,
     prompts,
     race,
+    samplers,
     sizes,
     speeds,
     task,
@@ -608,18 +609,19 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(task, "KEPT", 40)
     monkeypatch.setattr(task, "JUDGED", 64)
     monkeypatch.setattr(task, "PLAN", train.Plan(3, 4, 1e-3))
-    for kept in (task.data, task.shown):
-        kept.cache_clear()
+    kept = task.training_set, task.shown, task.judged
+    for some in kept:
+        some.cache_clear()
     yield
-    for kept in (task.data, task.shown):
-        kept.cache_clear()
+    for some in kept:
+        some.cache_clear()
 
 
 def test_all_are_compared_on_the_same_clips_with_the_same_noise(tiny):
     network = task.network(0)
     first, again = task.held_out_loss(network), task.held_out_loss(network)
     assert torch.equal(first, again) and len(first) == 2
-    _, scenes, judged, sentences = task.data()
+    scenes, (judged, sentences) = task.training_set(task.KEPT)[1], task.judged()
     assert len(judged) == len(sentences) == 64
     assert not {repr(one) for one in scenes} & {repr(one) for one in held_out.draw_scenes(64, 0)}
     assert first.mean().item() == pytest.approx(2, rel=0.1)  # who says nothing: noise - clean
@@ -721,6 +723,22 @@ def test_who_knows_the_clip_draws_it_on_every_path(name):
     drawn = way.draw(knows, ["a red 3"], 0, 6)
     real = latents.video_codec().decode(clean).clamp(-1, 1)
     torch.testing.assert_close(drawn, real, rtol=1e-2, atol=1e-2)
+
+
+def test_each_method_looks_as_often_as_its_row_says(monkeypatch):
+    looks = []
+    field = generator.Generator.field
+
+    def counted(self, *args):
+        inner = field(self, *args)
+        return lambda x_t, t: (looks.append(len(x_t)), inner(x_t, t))[1]
+
+    monkeypatch.setattr(generator.Generator, "field", counted)
+    monkeypatch.setattr(samplers, "LOOKS", (2, 4))
+    found = samplers.run(0, _quiet, n=6)
+    assert looks == [6] * (2 + 4 + 1 + 3)  # Heun's last step looks once
+    assert [*found["Heun"]] == [*found["Euler"]] == ["2", "4"]
+    assert all(0 <= low <= value <= high <= 1 for value, low, high in found["Heun"]["4"].values())
 
 
 def test_patches_of_pixels_are_whole_again_and_have_their_places():

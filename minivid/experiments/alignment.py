@@ -18,14 +18,18 @@ from minivid.recipes import latents, video
 
 WHAT = "a transformer taught what its tokens will show, and one that is not: clips as asked, step for step"
 SEEDS = (0, 1, 2)
-STEPS = (250, 500, 1000)  # each a training of its own, with a learning rate that falls to nothing
+STEPS = (150, 300, 600)  # each a training of its own, with a learning rate that falls to nothing
 WAYS = {"alone": 0, "taught": generator.TAUGHT}
 
 
-def batch(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents (b, 8, 2, 8, 8), what they show (b, TAUGHT, 2, 4, 4), and tokens (b, n)."""
-    kept, scenes, _, _ = task.data()
-    return latents.pick_all((kept, task.shown()), scenes, plan.batch, draws, video.tokens)
+def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> tuple[Tensor, ...]:
+    """Latents (b, 8, 2, 8, 8), what they show (b, TAUGHT, 2, 4, 4), and tokens (b, n).
+
+    kept: how many clips are trained on, as in `task.batch`.
+    """
+    kept = kept or task.KEPT
+    made, scenes = task.training_set(kept)
+    return latents.pick_all((made, task.shown(kept)), scenes, plan.batch, draws, video.tokens)
 
 
 def run(seed: int, follow: Follow, n: int = 200) -> dict:

@@ -23,8 +23,8 @@ WHAT = "the easy world from nothing: codec, text encoder and transformer, and th
 SEEDS = (0,)
 KEPT = 12_000  # clips whose latents are trained on
 WORDS = train.Plan(500, 64, learning_rate=1e-3)
-CODEC = train.Plan(3000, 8, learning_rate=1.5e-3, muon=0.015, decay=0.8, precision="bf16")
-PLAN = train.Plan(3000, 64, learning_rate=1e-3, muon=0.02, decay=0.5, compiled=True)
+CODEC = train.Plan(3000, 8, learning_rate=1.5e-3, muon=0.015, decay=0.8)
+PLAN = train.Plan(3600, 64, learning_rate=1e-3, muon=0.02, decay=0.5, compiled=True)
 WIDTH, DEPTH = 128, 6
 
 
@@ -36,6 +36,18 @@ def easy_clips(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ..
 def pairs(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Captions (b, n), clips (b, 3, 17, 32, 32), and which caption also fits which clip (b, b)."""
     return words.paired(held_out.draw_scenes(plan.batch, generator), generator)
+
+
+def easy_latents(
+    kept: tuple[Tensor, Tensor],
+    scenes: list[scene.Scene],
+    plan: train.Plan,
+    generator: torch.Generator,
+) -> tuple[Tensor, ...]:
+    """Latents (b, 8, 5, 8, 8), what they show until the teacher is silent, and captions' tokens (b, n)."""
+    silent = train.step_of(generator, plan.seed) >= video.SILENT * plan.steps
+    told = kept[:1] if silent else kept
+    return latents.pick_all(told, scenes, plan.batch, generator, video.tokens)
 
 
 def taught_pair(seed: int, follow: Follow) -> text.Pair:
@@ -67,7 +79,7 @@ def taught_transformer(
 ) -> generator.TextToVideo:
     """A transformer and the text encoder, on latents of scenes and what they show."""
     plan = replace(PLAN, seed=seed)
-    batch = functools.partial(latents.pick_all, kept, scenes, plan.batch, hear=video.tokens)
+    batch = functools.partial(easy_latents, kept, scenes, plan)
     torch.manual_seed(seed)
     network = generator.TextToVideo(
         len(TOKENISER.words), width=WIDTH, depth=DEPTH, taught=generator.TAUGHT

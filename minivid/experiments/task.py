@@ -26,23 +26,30 @@ PLAN = train.Plan(1000, 32, learning_rate=1e-3, muon=0.02, decay=0.3, ema=0.995,
 WIDTH, DEPTH = 128, 6
 
 
-@functools.cache
-def shown() -> Tensor:
-    """What each token of the latents to train on shows, as the teacher sees it: (KEPT, TAUGHT, 2, 4, 4)."""
-    make = functools.partial(render.video, frames=SHAPE.frames)
-    return cache.latents("task-shown", teacher.teacher(generator.TAUGHT), data()[1], make)
+_MAKE = functools.partial(render.video, frames=SHAPE.frames)
 
 
 @functools.cache
-def data() -> tuple[Tensor, list[scene.Scene], Tensor, list[str]]:
-    """Latents and scenes to train on, latents and sentences to compare on."""
-    make = functools.partial(render.video, frames=SHAPE.frames)
-    network = latents.video_codec()
-    scenes = held_out.draw_scenes(KEPT, train.step_seed(0, 0))
-    others = held_out.draw_scenes(JUDGED, 0)
-    kept = cache.latents("task", network, scenes, make)
-    judged = cache.encode("the task", network, others, make)
-    return kept, scenes, judged, write_captions(others, torch.Generator().manual_seed(0))
+def shown(kept: int) -> Tensor:
+    """What each token of the latents to train on shows, as the teacher sees it: (kept, TAUGHT, 2, 4, 4)."""
+    return cache.latents(
+        f"task-shown-{kept}", teacher.teacher(generator.TAUGHT), training_set(kept)[1], _MAKE
+    )
+
+
+@functools.cache
+def training_set(kept: int) -> tuple[Tensor, list[scene.Scene]]:
+    """Latents to train on, and their scenes."""
+    scenes = held_out.draw_scenes(kept, train.step_seed(0, 0))
+    return cache.latents(f"task-{kept}", latents.video_codec(), scenes, _MAKE), scenes
+
+
+@functools.cache
+def judged() -> tuple[Tensor, list[str]]:
+    """Latents and sentences to compare on."""
+    scenes = held_out.draw_scenes(JUDGED, 0)
+    made = cache.encode("the task", latents.video_codec(), scenes, _MAKE)
+    return made, write_captions(scenes, torch.Generator().manual_seed(0))
 
 
 def network(
@@ -55,10 +62,12 @@ def network(
     )
 
 
-def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents (b, 8, 2, 8, 8) and tokens (b, n)."""
-    kept, scenes, _, _ = data()
-    return latents.pick(kept, scenes, plan.batch, generator, video.tokens)
+def batch(
+    plan: train.Plan, generator: torch.Generator, kept: int | None = None
+) -> tuple[Tensor, ...]:
+    """Latents (b, 8, 2, 8, 8) and tokens (b, n). kept: how many clips are trained on; KEPT if not said."""
+    made, scenes = training_set(kept or KEPT)
+    return latents.pick(made, scenes, plan.batch, generator, video.tokens)
 
 
 def as_asked(draw: Callable[[list[str]], Tensor], n: int, seed: int) -> tuple[dict, Tensor]:
@@ -76,11 +85,11 @@ def as_asked(draw: Callable[[list[str]], Tensor], n: int, seed: int) -> tuple[di
 @torch.no_grad()
 def held_out_loss(model: nn.Module, loss: train.Loss = video.loss) -> Tensor:
     """The loss of each 32 of the clips to compare on: (JUDGED / 32,). Same noise for every model."""
-    _, _, judged, sentences = data()
+    made, sentences = judged()
     draws = torch.Generator().manual_seed(1)
     parts = [slice(start, start + 32) for start in range(0, JUDGED, 32)]
     losses = [
-        loss(model, (judged[part], video.tokens(sentences[part])), draws).item() for part in parts
+        loss(model, (made[part], video.tokens(sentences[part])), draws).item() for part in parts
     ]
     return torch.tensor(losses)
 

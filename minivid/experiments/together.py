@@ -84,21 +84,24 @@ WAYS = {
 
 
 @functools.cache
-def data() -> tuple[Tensor, Tensor, list[scene.Scene]]:
+def data(kept: int) -> tuple[Tensor, Tensor, list[scene.Scene]]:
     """Latents of pictures and of sounds, and their scenes."""
-    scenes = held_out.draw_scenes(KEPT, train.step_seed(7, 0), world=WORLD)
+    scenes = held_out.draw_scenes(kept, train.step_seed(7, 0), world=WORLD)
     hear = functools.partial(sound.audio, frames=FRAMES)
     return (
-        cache.latents("together-seen", latents.video_codec(), scenes, render.video),
-        cache.latents("together-heard", joint.audio_codec(), scenes, hear),
+        cache.latents(f"together-seen-{kept}", latents.video_codec(), scenes, render.video),
+        cache.latents(f"together-heard-{kept}", joint.audio_codec(), scenes, hear),
         scenes,
     )
 
 
-def batch(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents of pictures (b, 8, 5, 8, 8) and of their sounds (b, 16, 68), and tokens (b, n)."""
-    *kept, scenes = data()
-    return latents.pick_all(kept, scenes, plan.batch, draws, video.tokens)
+def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> tuple[Tensor, ...]:
+    """Latents of pictures (b, 8, 5, 8, 8) and of their sounds (b, 16, 68), and tokens (b, n).
+
+    kept: how many clips are trained on; KEPT where nothing is said.
+    """
+    *made, scenes = data(kept or KEPT)
+    return latents.pick_all(made, scenes, plan.batch, draws, video.tokens)
 
 
 def trained(

@@ -82,7 +82,7 @@ def run(name: str, at: str, runs: Path) -> Iterator[train.Progress]:
         "last_loss": progress.loss,
     }
     weights.save(shipped, progress.network, card)
-    kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded to fp16
+    kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded
     weights.save(shipped, kept, card | {"score": made.score(kept, SCORED, 2)})
 
 
