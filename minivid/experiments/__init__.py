@@ -17,6 +17,7 @@ from minivid.experiments import (
     encoders,
     frames,
     guidance,
+    hour,
     prompts,
     race,
     speeds,
@@ -33,6 +34,7 @@ EXPERIMENTS = {
     "compression": compression,
     "race": race,
     "crops": crops,
+    "hour": hour,
 }
 
 

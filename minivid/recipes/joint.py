@@ -24,6 +24,7 @@ from minivid.generator import (
     TextToVideo,
 )
 from minivid.recipes import cache, clips, held_out, latents, sync, video
+from minivid.recipes.judging import agreement, referee
 from minivid.recipes.recipe import Recipe
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene, sound
@@ -124,8 +125,9 @@ def generator_of(network: TextToClip) -> JointGenerator:
 def score(network: TextToClip, n: int, seed: int) -> dict:
     """The pictures as those of `video`; whether sound and picture belong together; either for the other.
 
-    `sound_for_` rows: for the pictures of real clips, whose sound is not heard; `picture_for_` rows: for
-    their sounds. Ceilings: real clips.
+    `full_` rows: of everything a caption says, in scenes of the full world; `sound_for_` rows: for the
+    pictures of real clips, whose sound is not heard; `picture_for_` rows: for their sounds. Ceilings: real
+    clips.
     """
     ready = generator_of(network)
 
@@ -136,16 +138,21 @@ def score(network: TextToClip, n: int, seed: int) -> dict:
     scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
     said = [captions.write(one.describe()) for one in scenes]
     real = Clip(render.video(scenes), sound.audio(scenes))
-    watched, heard = sync.watch(real.video), listener.listen(real.audio)
+    viewer = referee()
+    truth = clips.look(viewer, real.video)
+    watched, heard = sync.sightings(truth), listener.listen(real.audio)
     ceiling = sync.table(watched, heard, USUAL.frames)
     made = in_parts(lambda some, seed: ready.draw(said[some], seed), n, seed)
+    seen = clips.look(viewer, made.video)
+    shown = agreement([one.describe() for one in scenes], seen, truth)
+    rows |= {f"full_{key}": row for key, row in shown.items()}
     with_sound = in_parts(
         lambda some, seed: ready.watching(real.video[some]).draw(said[some], seed), n, seed
     )
     with_picture = in_parts(
         lambda some, seed: ready.hearing(real.audio[some]).draw(said[some], seed), n, seed
     )
-    both = sync.watch(made.video), listener.listen(made.audio)
+    both = sync.sightings(seen), listener.listen(made.audio)
     for_picture = listener.listen(with_sound.audio)
     for_sound = sync.watch(with_picture.video)
     for prefix, some in (
