@@ -11,6 +11,7 @@ from types import ModuleType
 
 from minivid import files, recipes
 from minivid.experiments import (
+    alignment,
     bias,
     compression,
     crops,
@@ -20,6 +21,7 @@ from minivid.experiments import (
     hour,
     prompts,
     race,
+    samplers,
     speeds,
 )
 from minivid.experiments.keeping import FOLDER, Follow
@@ -35,6 +37,8 @@ EXPERIMENTS = {
     "race": race,
     "crops": crops,
     "hour": hour,
+    "samplers": samplers,
+    "alignment": alignment,
 }
 
 
