@@ -174,11 +174,12 @@ class Generator:
         steps: int = STEPS,
         guidance: float = GUIDANCE,
         shape: Format = USUAL,
+        move: diffusion.Move = diffusion.heun,
     ) -> Iterator[diffusion.Step]:
         """Latents (b, c, f, h, w) on their way from static to what is asked for; see `draw`."""
         noise, times = self.noise(len(sentences), seed, shape), diffusion.schedule(steps, SHIFT)
         field = self.field(sentences, guidance, shape)
-        return diffusion.sample(field, noise, times, PATH, diffusion.heun)
+        return diffusion.sample(field, noise, times, PATH, move)
 
     def draw(
         self,
@@ -187,6 +188,7 @@ class Generator:
         steps: int = STEPS,
         guidance: float = GUIDANCE,
         shape: Format = USUAL,
+        move: diffusion.Move = diffusion.heun,
     ) -> Tensor:
         """Clips of what the sentences ask for: (b, 3, frames, height, width) in [-1, 1].
 
@@ -194,7 +196,7 @@ class Generator:
         Raises ValueError for a word that is not known, with the nearest that are, and for a format that
         the codec or the transformer cannot divide.
         """
-        *_, last = self.walk(sentences, seed, steps, guidance, shape)
+        *_, last = self.walk(sentences, seed, steps, guidance, shape, move)
         return self.decode(last.x_t, shape)
 
     @torch.no_grad()

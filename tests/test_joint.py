@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from minivid import generator, train, weights
-from minivid.recipes import cache, joint, video
+from minivid.recipes import cache, held_out, joint, video
 from minivid.recipes.words import TOKENISER
-from minivid.world import sound
+from minivid.world import captions, render, scene, sound
 
 
 @pytest.fixture
@@ -103,3 +103,43 @@ def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):
     assert made.dit.sound_modulation.weight.equal(known.dit.modulation.weight)
     assert made.dit.sound_out.weight.eq(0).all(), "it says nothing of sound yet"
     assert not made.dit.sound_stem.weight.equal(known.dit.stem.weight), "other numbers"
+
+
+def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch):
+    """Who draws what was asked for, rightly heard, but is mute where a picture is given."""
+    real = held_out.draw_scenes(24, 5 + 5, held_out.SEEN, scene.FULL)
+
+    def clip(scenes, mute=False):
+        heard = sound.audio(scenes)
+        return generator.Clip(render.video(scenes), heard * (not mute))
+
+    class Given:
+        def __init__(self, mute):
+            self.mute = mute
+
+        def draw(self, sentences, seed=0):
+            assert sentences == [captions.write(one.describe()) for one in real]
+            return clip(real, self.mute)
+
+    class Knows:
+        def draw(self, sentences, seed=0):
+            asked = [captions.parse(sentence) for sentence in sentences]
+            return clip(scene.draw_scenes(len(asked), seed, scene.EASY, descriptions=asked))
+
+        def watching(self, video):
+            assert video.equal(render.video(real))
+            return Given(mute=True)
+
+        def hearing(self, audio):
+            assert audio.equal(sound.audio(real))
+            return Given(mute=False)
+
+    monkeypatch.setattr(joint, "generator_of", lambda network: Knows())
+    table = joint.score(None, 24, 5)
+    assert all(table[key]["ours"] >= 0.83 for key in ("all", "full_all_attributes")), table
+    for key in ("onset_f1", "note_f1"):
+        right, floor, ceiling = table[key]["ours"], table[key]["floor"], table[key]["ceiling"]
+        assert right > 0.9 and floor < 0.6 and ceiling > 0.9
+        assert table["sound_for_" + key]["ours"] == 0, "it was mute"
+        assert table["picture_for_" + key]["ours"] == pytest.approx(ceiling)
+    assert abs(table["late"]["ours"]) < 20 and table["pitch"]["ours"] > 0.9

@@ -15,7 +15,7 @@ from torch import Tensor
 from minivid import generator, recipes, text, train
 from minivid.experiments import crops, task
 from minivid.experiments.keeping import Follow, keep, shares
-from minivid.recipes import cache, clips, held_out, latents, teacher
+from minivid.recipes import cache, clips, held_out, latents, teacher, video
 from minivid.recipes.judging import referee
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene
@@ -70,7 +70,7 @@ def wishes(scenes: list[scene.Scene], seed: int) -> list[str]:
 def training_set() -> tuple[Tensor, Tensor, list[str]]:
     """Latents of pictures, what they show, and their sentences."""
     scenes = draw_scenes(KEPT, train.step_seed(0, 0), True)
-    make = functools.partial(render.video, frames=SHAPE.frames)
+    make = video.filming(SHAPE)
     eyes = latents.video_codec(), teacher.teacher(generator.TAUGHT)
     made, shown = (cache.encode("binding", eye, scenes, make) for eye in eyes)
     return made, shown, wishes(scenes, 0)

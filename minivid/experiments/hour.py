@@ -45,8 +45,7 @@ def easy_latents(
     generator: torch.Generator,
 ) -> tuple[Tensor, ...]:
     """Latents (b, 8, 5, 8, 8), what they show until the teacher is silent, and captions' tokens (b, n)."""
-    silent = train.step_of(generator, plan.seed) >= video.SILENT * plan.steps
-    told = kept[:1] if silent else kept
+    told = kept[:1] if video.silent(train.step_of(generator, plan.seed), plan) else kept
     return latents.pick_all(told, scenes, plan.batch, generator, video.tokens)
 
 

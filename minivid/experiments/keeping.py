@@ -41,6 +41,11 @@ def shares(rows: dict[str, Tensor]) -> dict[str, list[float]]:
     return {key: [round(x, 5) for x in metrics.share(right)] for key, right in rows.items()}
 
 
+def plain(rows: dict[str, dict]) -> dict[str, list[float]]:
+    """Rows of a score without floors and ceilings: [value, low, high]."""
+    return {key: [row["ours"], *row["interval"]] for key, row in rows.items()}
+
+
 def over_seeds(found: dict, *path: str) -> tuple[float, float, float]:
     """What stands at the end of a path in each seed's results, or the first of what stands there.
 

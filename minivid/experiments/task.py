@@ -14,26 +14,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from minivid import generator, train
-from minivid.experiments.keeping import Follow, means
+from minivid.experiments.keeping import Follow, means, plain
 from minivid.recipes import cache, clips, held_out, latents, teacher, video
 from minivid.recipes.judging import referee
 from minivid.recipes.words import write_captions
-from minivid.world import captions, render, scene
+from minivid.world import captions, scene
 
 SHAPE = generator.Format(5, 32, 32)
 KEPT, JUDGED = 8000, 256  # clips to train on, and to compare on
-PLAN = train.Plan(1000, 32, learning_rate=1e-3, muon=0.02, decay=0.3, ema=0.995, compiled=True)
+PLAN = train.Plan(600, 32, learning_rate=1e-3, muon=0.02, decay=0.3, ema=0.995, compiled=True)
 WIDTH, DEPTH = 128, 6
-
-
-_MAKE = functools.partial(render.video, frames=SHAPE.frames)
 
 
 @functools.cache
 def shown(kept: int) -> Tensor:
     """What each token of the latents to train on shows, as the teacher sees it: (kept, TAUGHT, 2, 4, 4)."""
     return cache.latents(
-        f"task-shown-{kept}", teacher.teacher(generator.TAUGHT), training_set(kept)[1], _MAKE
+        f"task-shown-{kept}",
+        teacher.teacher(generator.TAUGHT),
+        training_set(kept)[1],
+        video.filming(SHAPE),
     )
 
 
@@ -41,14 +41,15 @@ def shown(kept: int) -> Tensor:
 def training_set(kept: int) -> tuple[Tensor, list[scene.Scene]]:
     """Latents to train on, and their scenes."""
     scenes = held_out.draw_scenes(kept, train.step_seed(0, 0))
-    return cache.latents(f"task-{kept}", latents.video_codec(), scenes, _MAKE), scenes
+    made = cache.latents(f"task-{kept}", latents.video_codec(), scenes, video.filming(SHAPE))
+    return made, scenes
 
 
 @functools.cache
 def judged() -> tuple[Tensor, list[str]]:
     """Latents and sentences to compare on."""
     scenes = held_out.draw_scenes(JUDGED, 0)
-    made = cache.encode("the task", latents.video_codec(), scenes, _MAKE)
+    made = cache.encode("the task", latents.video_codec(), scenes, video.filming(SHAPE))
     return made, write_captions(scenes, torch.Generator().manual_seed(0))
 
 
@@ -79,7 +80,7 @@ def as_asked(draw: Callable[[list[str]], Tensor], n: int, seed: int) -> tuple[di
     drawn = draw([captions.write(one) for one in asked])
     seen = clips.look(referee(), drawn)
     rows = clips.asked_rows(asked, seen, seen)
-    return {key: [row["ours"], *row["interval"]] for key, row in rows.items()}, drawn
+    return plain(rows), drawn
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from minivid import generator, listener, patches, train
-from minivid.experiments.keeping import Follow, followed
+from minivid.experiments.keeping import Follow, followed, plain
 from minivid.recipes import cache, clips, held_out, joint, latents, sync, video
 from minivid.recipes.judging import referee
 from minivid.recipes.words import TOKENISER
@@ -158,6 +158,6 @@ def _rows(made: generator.Clip, asked: list[scene.Description]) -> dict:
     seen = clips.look(referee(), made.video)
     rows = sync.table(sync.sightings(seen), listener.listen(made.audio), FRAMES)
     rows["all"] = clips.asked_rows(asked, seen, seen)["all"]
-    return {key: [row["ours"], *row["interval"]] for key, row in rows.items()} | {
+    return plain(rows) | {
         "floor": {key: rows[key]["floor"] for key in ("onset_f1", "sharp_f1", "note_f1")}
     }

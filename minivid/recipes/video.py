@@ -81,8 +81,13 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     n = FORMATS[at][0]
     kept, scenes = training_set(n, at)
     of = slice(n // 3) if easy else slice(n // 4, n)
-    told = [kept[of]] if step >= SILENT * plan.steps else [kept[of], shown(n, at)[of]]
+    told = [kept[of]] if silent(step, plan) else [kept[of], shown(n, at)[of]]
     return latents.pick_all(told, scenes[of], as_many(plan, kept), generator, tokens)
+
+
+def silent(step: int, plan: train.Plan) -> bool:
+    """Whether the teacher has stopped by that step."""
+    return step >= SILENT * plan.steps
 
 
 def draw_format(formats: dict[Format, tuple[int, float]], generator: torch.Generator) -> Format:
