@@ -9,7 +9,7 @@ x_0 for clean, epsilon for noise (Ho) and v for velocity.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -230,6 +230,10 @@ def conditional(
 # A move is one step of a sampler: (field, path, x_t, now, later, generator) -> (x_later, clean).
 Move = Callable[..., tuple[Tensor, Tensor]]
 
+# What feeds the moves that add noise: one generator for all samples, or for each its own, so that what
+# is drawn does not depend on what is drawn beside it.
+Draws = torch.Generator | Sequence[torch.Generator]
+
 
 @torch.no_grad()
 def sample(
@@ -238,7 +242,7 @@ def sample(
     times: Tensor,
     path: Path,
     move: Move | None = None,
-    generator: torch.Generator | None = None,
+    generator: Draws | None = None,
 ) -> Iterator[Step]:
     """Walk from noise to clean, yielding every state; the last one is the sample.
 
@@ -301,14 +305,21 @@ def ddim(field, path, x_t, now, later, generator=None, eta=0.0):
     old = math.sqrt(max(0.0, sigma_later**2 - fresh**2))
     x_later = alpha_later * seen.clean + old * seen.noise
     if fresh:
-        draw = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
-        x_later = x_later + fresh * draw.to(x_t.device)
+        x_later = x_later + fresh * _randn(x_t, generator)
     return x_later, seen.clean
 
 
 def ancestral(field, path, x_t, now, later, generator=None):
     """DDPM's own sampler: draw from the posterior q(x_later | x_t, clean) (Ho et al., eq. 7)."""
     return ddim(field, path, x_t, now, later, generator, eta=1.0)
+
+
+def _randn(like: Tensor, generator: Draws | None) -> Tensor:
+    """Noise in the form of like, (b, ...), drawn on the CPU."""
+    if not isinstance(generator, Sequence):
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
+    each = [torch.randn(like.shape[1:], generator=one, dtype=like.dtype) for one in generator]
+    return torch.stack(each).to(like.device)
 
 
 def _see(field: Field, path: Path, x_t: Tensor, now: float) -> Prediction:

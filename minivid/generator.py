@@ -23,7 +23,8 @@ STEPS = 8
 GUIDANCE = 4.0
 WIDTH, DEPTH = 128, 8  # of the transformer
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
-SOUND_SEED = 2**20  # a clip's sound has static from another seed than its picture
+# A clip's sound has static from another seed than its picture, and noise that a sampler adds from a third.
+SOUND_SEED, ADDED_SEED = 2**20, 2**21
 
 
 class TextToVideo(nn.Module):
@@ -178,8 +179,8 @@ class Generator:
     ) -> Iterator[diffusion.Step]:
         """Latents (b, c, f, h, w) on their way from static to what is asked for; see `draw`."""
         noise, times = self.noise(len(sentences), seed, shape), diffusion.schedule(steps, SHIFT)
-        field = self.field(sentences, guidance, shape)
-        return diffusion.sample(field, noise, times, PATH, move)
+        field, added = self.field(sentences, guidance, shape), _draws(len(noise), seed + ADDED_SEED)
+        return diffusion.sample(field, noise, times, PATH, self._keeping(move, shape), added)
 
     def draw(
         self,
@@ -213,13 +214,9 @@ class Generator:
                 f"multiple of {down} and whose width is one of {right}, like 17 frames of 32×32."
             )
         grid = self._grid(shape)
-        draws = [
-            torch.randn(
-                self.network.channels, *grid, generator=torch.Generator().manual_seed(seed + k)
-            )
-            for k in range(n)
-        ]
-        return torch.stack(draws).to(self._where)
+        return torch.stack(
+            [torch.randn(self.network.channels, *grid, generator=one) for one in _draws(n, seed)]
+        ).to(self._where)
 
     def field(
         self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
@@ -227,6 +224,10 @@ class Generator:
         """The velocity field that leads to latents of what the sentences ask for."""
         asked, unasked = self._told(sentences)
         return diffusion.conditional(self.network, asked, unasked, guidance, PATH, "velocity")
+
+    def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
+        """The move, but that what is known stays; here nothing is."""
+        return move
 
     def _told(self, sentences: Sequence[str]) -> list[Tensor]:
         """What the network is told, by the sentences and by none: tokens (b, n)."""
@@ -286,8 +287,8 @@ class JointGenerator(Generator):
         """
         long = patches.SOUNDS * shape.frames
         draws = [
-            torch.randn(self.network.sounds, long, generator=torch.Generator().manual_seed(k))
-            for k in range(seed + SOUND_SEED, seed + SOUND_SEED + n)
+            torch.randn(self.network.sounds, long, generator=one)
+            for one in _draws(n, seed + SOUND_SEED)
         ]
         parts = [super().noise(n, seed, shape), torch.stack(draws).to(self._where)]
         for k, (known, what) in enumerate(zip(self.known, ("picture", "sound"), strict=True)):
@@ -319,6 +320,19 @@ class JointGenerator(Generator):
 
         asked, unasked = self._told(sentences)
         return diffusion.conditional(velocity, asked, unasked, guidance, PATH, "velocity")
+
+    def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
+        def kept(field, path, x_t, *rest) -> tuple[Tensor, Tensor]:
+            moved, clean = move(field, path, x_t, *rest)
+            parts = zip(self.known, *(self.apart(x, shape) for x in (x_t, moved)), strict=True)
+            return _flat([new if known is None else old for known, old, new in parts]), clean
+
+        return kept
+
+
+def _draws(n: int, seed: int) -> list[torch.Generator]:
+    """What n clips draw their noise from, each from a seed of its own."""
+    return [torch.Generator().manual_seed(seed + k) for k in range(n)]
 
 
 def _flat(latents: Sequence[Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """From a sentence to a clip: who is asked what, in which format, and what happens to a wrong word."""
 
+import functools
 import re
 
 import av
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import codec, generator, patches, show, text
+from minivid import codec, diffusion, generator, patches, show, text
 from minivid.__main__ import main
 from minivid.generator import Format
 from minivid.world import captions
@@ -26,11 +27,20 @@ def small() -> generator.Generator:
     return generator.Generator(network, codec.VideoCodec(fine=8, coarse=8), TOKENISER)
 
 
-def test_a_clip_depends_on_its_sentence_and_seed_and_not_on_its_neighbours(small):
-    both = small.draw([RED, BLUE], seed=3, steps=2)
-    torch.testing.assert_close(both[1:], small.draw([BLUE], seed=4, steps=2), rtol=1e-4, atol=1e-5)
-    assert (both[1:] - small.draw([RED], seed=4, steps=2)).abs().max() > 1e-4
-    assert (both[1:] - small.draw([BLUE], seed=5, steps=2)).abs().max() > 1e-2
+@pytest.mark.parametrize("move", [diffusion.heun, diffusion.ancestral])
+def test_a_clip_depends_on_its_sentence_and_seed_and_not_on_its_neighbours(small, move):
+    draw = functools.partial(small.draw, steps=2, move=move)
+    both = draw([RED, BLUE], seed=3)
+    torch.testing.assert_close(both[1:], draw([BLUE], seed=4), rtol=1e-4, atol=1e-5)
+    assert (both[1:] - draw([RED], seed=4)).abs().max() > 1e-4
+    assert (both[1:] - draw([BLUE], seed=5)).abs().max() > 1e-2
+
+
+def test_noise_that_a_sampler_adds_is_not_that_which_it_began_with(small):
+    first, *_ = small.walk([RED], seed=3, steps=2, move=diffusion.ancestral)
+    added = first.x_t - (1 - first.t) * first.clean
+    together = torch.stack([added, small.noise(1, 3)]).flatten(1).corrcoef()[0, 1]
+    assert abs(together) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -169,15 +179,17 @@ def test_flat_states_come_apart_as_they_were_put_together(joint):
     torch.testing.assert_close(torch.cat([picture.flatten(1), sound.flatten(1)], 1), flat)
 
 
+@pytest.mark.parametrize("move", [diffusion.heun, diffusion.ancestral])
 @pytest.mark.parametrize("known", [0, 1], ids=["picture", "sound"])
-def test_what_is_given_stays_and_the_other_is_made_for_it(joint, known):
+def test_what_is_given_stays_and_the_other_is_made_for_it(joint, known, move):
     shape, draws = Format(5, 32, 32), torch.Generator().manual_seed(0)
     size, give, made = (
         ((2, 3, 5, 32, 32), joint.watching, 1),
         ((2, 5 * 1024), joint.hearing, 0),
     )[known]
     given, other = (torch.rand(size, generator=draws) - 0.5 for _ in range(2))
-    ask, levels = {"sentences": [RED, BLUE], "steps": 3, "shape": shape}, []
+    ask = {"sentences": [RED, BLUE], "steps": 3, "shape": shape, "move": move}
+    levels = []
     joint.network.register_forward_pre_hook(lambda _, args: levels.append(args[1]))
     states = [joint.apart(step.x_t, shape) for step in give(given).walk(**ask)]
     with torch.no_grad():
