@@ -34,6 +34,7 @@ NOTEBOOKS = [
     "04_text_guidance.ipynb",
     "05_latent_diffusion.ipynb",
     "06_spacetime_patches.ipynb",
+    "07_diffusion_transformer.ipynb",
 ]
 RUN_SECONDS = 360  # for all cells of one notebook
 SLIDER_SECONDS = 60  # for one answer to a slider

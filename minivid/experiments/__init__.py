@@ -13,15 +13,21 @@ from minivid import files, recipes
 from minivid.experiments import (
     alignment,
     bias,
+    binding,
+    blocks,
     compression,
     crops,
     encoders,
+    flows,
     frames,
     guidance,
     hour,
+    optimizers,
+    prediction,
     prompts,
     race,
     samplers,
+    sizes,
     speeds,
 )
 from minivid.experiments.keeping import FOLDER, Follow
@@ -39,6 +45,12 @@ EXPERIMENTS = {
     "hour": hour,
     "samplers": samplers,
     "alignment": alignment,
+    "blocks": blocks,
+    "flows": flows,
+    "sizes": sizes,
+    "prediction": prediction,
+    "optimizers": optimizers,
+    "binding": binding,
 }
 
 
