@@ -54,7 +54,7 @@ class Playground(ipywidgets.VBox):
         )
         self.menus = _menus()
         self.seed = ipywidgets.BoundedIntText(0, 0, 2**31 - 1, description="seed")
-        self.steps = ipywidgets.IntSlider(generator.STEPS, 1, 32, description="steps")
+        self.steps = ipywidgets.IntSlider(generator.STEPS, 1, 64, description="steps")
         self.guidance = ipywidgets.FloatSlider(
             generator.GUIDANCE, min=0, max=8, step=0.5, description="guidance"
         )

@@ -45,6 +45,6 @@ def run(seed: int, follow: Follow, n: int = 200) -> dict:
                 network, seed, follow, f"{name}, {steps}", plan, draw=draw
             )
             ready = video.generator_of(learned)
-            ask = functools.partial(ready.draw, seed=seed, shape=task.SHAPE)
+            ask = functools.partial(ready.draw, seed=seed, shape=task.SHAPE, **task.WALK)
             found[name][str(steps)] = task.as_asked(ask, n, seed)[0] | {"loss": record["loss"]}
     return found

@@ -120,7 +120,8 @@ def trained_on(
         return made[which], shown[which], video.tokens(said)
 
     learned = followed(network, video.loss, batch, plan, follow, what)
-    return generator.Generator(learned, latents.video_codec(), TOKENISER).draw
+    ready = generator.Generator(learned, latents.video_codec(), TOKENISER)
+    return functools.partial(ready.draw, **task.WALK)
 
 
 def run(seed: int, follow: Follow, n: int = 200) -> dict:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minivid import codec, generator, text, train
+from minivid.experiments import task
 from minivid.experiments.keeping import Follow, followed, keep
 from minivid.recipes import cache, clips, codecs, held_out, latents, teacher, video, words
 from minivid.recipes.words import TOKENISER
@@ -108,5 +109,6 @@ def run(seed: int, follow: Follow, n: int = 500) -> dict:
     seconds["in all"] = sum(seconds.values())
     ready = generator.Generator(network, own, TOKENISER)
     asked = [one.describe() for one in held_out.draw_scenes(8, seed)]
-    keep("hour", "clips", ready.draw([captions.write(one) for one in asked], seed))
-    return {"seconds": seconds, "score": clips.scored(ready.draw, n, seed)}
+    draw = functools.partial(ready.draw, **task.WALK)
+    keep("hour", "clips", draw([captions.write(one) for one in asked], seed))
+    return {"seconds": seconds, "score": clips.scored(draw, n, seed)}

@@ -84,8 +84,8 @@ def draw(
     noise = torch.randn(len(sentences), 3, FRAMES, SIDE, SIDE, generator=draws)
     asked, unasked = video.tokens(sentences), video.tokens([""] * len(sentences))
     field = diffusion.conditional(network, asked, unasked, generator.GUIDANCE, clips.PATH, predicts)
-    times = diffusion.schedule(generator.STEPS, clips.SHIFT).clamp(max=1 - ENDS)
-    *_, last = diffusion.sample(field, noise, times, clips.PATH, diffusion.heun)
+    times = diffusion.schedule(task.WALK["steps"], clips.SHIFT).clamp(max=1 - ENDS)
+    *_, last = diffusion.sample(field, noise, times, clips.PATH, task.WALK["move"])
     return torch.cat([last.x_t[:, :, :1], last.x_t], 2).clamp(-1, 1)
 
 

@@ -1,7 +1,8 @@
-"""How few steps? The shipped transformer, walked by Euler's method and by Heun's, look for look.
+"""How few steps? The shipped transformer, walked by Euler's method, by Heun's and by DDPM's own.
 
 Heun's method looks twice a step, so at equal looks it takes half the steps (Karras et al. 2022, arXiv
-2206.00364, found it the better bargain at many looks). Guidance doubles the network calls of both.
+2206.00364, found it the better bargain at many looks). DDPM's own sampler, "ancestral", puts fresh noise in
+the place of some of the old at each step. Guidance doubles the network calls of all three.
 """
 
 import functools
@@ -12,10 +13,14 @@ from minivid.recipes import clips, held_out
 from minivid.recipes.judging import agreement, referee
 from minivid.world import scene
 
-WHAT = "the shipped transformer's clips of the full world, as asked after few looks: Euler against Heun"
+WHAT = "the shipped transformer's clips of the full world, as asked after few looks: Euler, Heun, DDPM's own"
 SEEDS = (0, 1, 2)
-LOOKS = (2, 4, 8, 16)
-MOVES = {"Euler": (diffusion.euler, 1), "Heun": (diffusion.heun, 2)}  # and looks a step
+LOOKS = (2, 4, 8, 16, 32)
+MOVES = {  # and looks a step
+    "Euler": (diffusion.euler, 1),
+    "Heun": (diffusion.heun, 2),
+    "ancestral": (diffusion.ancestral, 1),
+}
 SHOWN = ("digit", "colour", "heading", "all_attributes")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from minivid import generator, train
+from minivid import diffusion, generator, train
 from minivid.experiments.keeping import Follow, means, plain
 from minivid.recipes import cache, clips, held_out, latents, teacher, video
 from minivid.recipes.judging import referee
@@ -24,6 +24,7 @@ SHAPE = generator.Format(5, 32, 32)
 KEPT, JUDGED = 8000, 256  # clips to train on, and to compare on
 PLAN = train.Plan(600, 32, learning_rate=1e-3, muon=0.02, decay=0.3, ema=0.995, compiled=True)
 WIDTH, DEPTH = 128, 6
+WALK = {"steps": 8, "move": diffusion.heun}  # from static to clips: no chance on the way
 
 
 @functools.cache
