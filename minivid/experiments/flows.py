@@ -52,7 +52,7 @@ class Way:
 
 
 WAYS = {
-    "rectified flow, levels in the middle": Way(
+    "rectified flow, levels as we train": Way(
         diffusion.RectifiedFlow(), "velocity", diffusion.euler, video.levels, generator.SHIFT
     ),
     "rectified flow": Way(

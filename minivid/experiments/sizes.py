@@ -1,9 +1,10 @@
 """Scaling: four sizes of one transformer, and what each makes of the same FLOPs.
 
-"Scalable diffusion models with transformers" (Peebles and Xie 2022, arXiv 2212.09748, figures 6 to 9) found
-that what counts is compute: deeper, wider and finer-cut transformers are better where they cost more. Only
-the transformer is counted: the text encoder, the same for all, would be most of the smallest. The rate stays,
-and the averaged weights are measured, so that any point of a curve may be held against another's.
+"Scalable diffusion models with transformers" (Peebles and Xie 2022, arXiv 2212.09748, figures 8 and 9) found
+that what counts is compute: deeper, wider and finer-cut transformers are better where they cost more, and
+small ones, trained on and on, fall behind in the end. Only the transformer is counted: the text encoder,
+the same for all, would be most of the smallest. The rate falls in the last 12 steps only, and the averaged
+weights are measured, so that any point of a curve may be held against another's.
 """
 
 from dataclasses import replace
