@@ -1,6 +1,6 @@
 """How long a sentence takes to become a file, alone and among 64.
 
-    python benchmarks/sample.py
+    python benchmarks/sample.py [--model joint]
 
 Clips of 17 frames at 32×32, with the default steps and guidance, all in one run on this machine's cores: one
 sentence at a time, and 64 in one batch, until the clips are drawn, and until each is an .mp4. The medians of
@@ -26,18 +26,19 @@ BATCH = 64
 def seconds(ready: generator.Generator, sentences: list[str], folder: Path) -> tuple[float, float]:
     """From sentences to clips, and to files: how long it takes."""
     began = time.perf_counter()
-    clips = ready.draw(sentences)
+    video, audio = generator.seen_and_heard(ready.draw(sentences))
     drawn = time.perf_counter() - began
-    for k, clip in enumerate(clips):
-        show.save(folder / f"{k}.mp4", clip)
+    for k, clip in enumerate(video):
+        show.save(folder / f"{k}.mp4", clip, None if audio is None else audio[k])
     return drawn, time.perf_counter() - began
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    ready = generator.load()
+    parser.add_argument("--model", choices=generator.NAMES, default="video")
+    options = parser.parse_args()
+    rounds, ready = options.rounds, generator.load(options.model)
     scenes = held_out.draw_scenes(BATCH, 0, world=scene.FULL)
     sentences = [captions.write(one.describe()) for one in scenes]
     alone, together = [], []

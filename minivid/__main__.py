@@ -74,16 +74,17 @@ def parser() -> argparse.ArgumentParser:
 
 def _sample(options) -> None:
     out, many = options.out, len(options.sentence) > 1
-    show.encoder(out)  # a wrong name is said before the work, not after it
+    encoder = show.encoder(out)  # a wrong name is said before the work, not after it
     shape = generator.Format(options.frames, options.height, options.width)
     ready = generator.load()
     walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
     *_, last = tqdm(walk, total=options.steps, unit="step")
-    drawn = ready.decode(last.x_t, shape)
-    for k, (sentence, clip) in enumerate(zip(options.sentence, drawn, strict=True), 1):
-        path = out.with_stem(f"{out.stem}-{k}") if many else out
-        show.save(path, clip)
-        print(f"{path}: {sentence!r}, {shape}")
+    video, audio = generator.seen_and_heard(ready.decode(last.x_t, shape))
+    silent = audio is None or encoder is show.encode_apng
+    for k, sentence in enumerate(options.sentence):
+        path = out.with_stem(f"{out.stem}-{k + 1}") if many else out
+        show.save(path, video[k], None if silent else audio[k])
+        print(f"{path}: {sentence!r}, {shape}, {'silent' if silent else 'with sound'}")
 
 
 def _train(options) -> None:

@@ -24,6 +24,7 @@ SHIFT = 2.0
 MOVE = diffusion.ancestral
 STEPS = 32
 GUIDANCE = 4.0
+NAMES = ("joint", "video")  # of the shipped generators
 WIDTH, DEPTH = 128, 8  # of the transformer
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
 # A clip's sound has static from another seed than its picture, and noise that a sampler adds from a third.
@@ -255,6 +256,11 @@ class Clip(NamedTuple):
     audio: Tensor
 
 
+def seen_and_heard(made: Tensor | Clip) -> tuple[Tensor, Tensor | None]:
+    """The picture and the sound, if there is one, of what any generator has drawn."""
+    return made if isinstance(made, Clip) else (made, None)
+
+
 @dataclass(frozen=True)
 class JointGenerator(Generator):
     """A model that makes picture and sound at once, or one of them for the other.
@@ -344,6 +350,8 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
 
 def load(name: str = "video") -> Generator:
     """The shipped generator of that name, on the CPU: "video", or "joint", a `JointGenerator`."""
+    if name not in NAMES:
+        raise ValueError(f"no generator is called {name!r}. There are: {', '.join(NAMES)}.")
     tokeniser = text.Tokeniser(captions.WORDS)
     eye = weights.load("video_codec", codec.VideoCodec())
     if name == "joint":

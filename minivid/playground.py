@@ -123,8 +123,7 @@ class Playground(ipywidgets.VBox):
             self._tell(error)
             return
         self._tell("")
-        made = self.ready.decode(last.x_t, shape)
-        video, audio = made if isinstance(made, generator.Clip) else (made, None)
+        video, audio = generator.seen_and_heard(self.ready.decode(last.x_t, shape))
         (seen,) = self.viewer.read(video)
         self.drawn.insert(0, Drawn(said, self.seed.value, shape, video, audio, seen.description))
         names = [f"{len(self.drawn) - k}: {one.said}" for k, one in enumerate(self.drawn)]

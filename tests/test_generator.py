@@ -248,6 +248,20 @@ def test_the_command_writes_a_film_of_one_sentence(small, tmp_path, monkeypatch)
     assert (len(frames), frames[0].width, round(seconds, 3)) == (17, 256, 17 / 8)
 
 
+def test_the_command_writes_sound_where_a_file_can_hold_it(joint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generator, "load", lambda: joint)
+    for name, tracks in (("clip.mp4", 1), ("clip.webm", 1), ("clip.png", 0)):
+        assert main(["sample", RED, "--out", str(tmp_path / name), "--steps", "1"]) == 0
+        with av.open(str(tmp_path / name)) as film:
+            assert len(film.streams.audio) == tracks
+        assert capsys.readouterr().out.endswith(("silent\n", "with sound\n")[tracks])
+
+
+def test_an_unknown_generator_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="'clips'.*joint, video"):
+        generator.load("clips")
+
+
 @pytest.mark.parametrize(
     "ask, said",
     [

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minivid import train, weights
-from minivid.recipes import clips, codecs, joint, judging, latents, pixels, reader, video, words
+from minivid.recipes import clips, codecs, judging, latents, pixels, reader, video, words
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
@@ -33,7 +33,6 @@ RECIPES = {
     "latents": latents.RECIPE,
     "reader": reader.RECIPE,
     "video": video.RECIPE,
-    "joint": joint.RECIPE,
 }
 
 
