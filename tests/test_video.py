@@ -85,7 +85,9 @@ def test_the_text_encoder_is_the_readers_and_learns_no_more():
         pass
     assert all(value.equal(known[key]) for key, value in network.text.state_dict().items())
     shipped = recipes.load("video").text.state_dict()
-    assert all(torch.allclose(value, known[key], atol=1e-3) for key, value in shipped.items())
+    for key, value in shipped.items():  # weights are kept as whole numbers, 127 for a row's largest
+        steps = (value - known[key]).abs() / known[key].abs().amax(-1, keepdim=True) * 127
+        assert steps.max() < 0.51, key
 
 
 def test_latents_are_of_the_scenes_in_their_format_and_nothing_held_out(few):
