@@ -28,6 +28,7 @@ EDGES = 6  # waves in which each border's distance is told
 # In how many seconds and pixels the fastest and the slowest of those pairs turn once. Neighbours of our
 # formats are half a second and 8 pixels apart: what turns once on that way could not tell them apart.
 TURNS = ((0.6, 20.0), (18.0, 300.0), (18.0, 300.0))
+CLOCK = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds in which a hand of the clock turns once
 
 
 Pair = tuple[Tensor, Tensor]  # of picture, and of sound
@@ -151,6 +152,7 @@ class JointDiT(DiT):
         apart: bool = True,
     ):
         super().__init__(numbers, width, depth, asked, functools.partial(JointBlock, apart=apart))
+        self.clock = zeroed(nn.Linear(2 * len(CLOCK), width))
         self.sound_stem = nn.Linear(sounds, width)
         self.sound_modulation = zeroed(nn.Linear(width, 6 * width))
         self.sound_last = zeroed(nn.Linear(width, 2 * width))
@@ -166,7 +168,22 @@ class JointDiT(DiT):
         seen: Tensor | None = None,
         heard: Tensor | None = None,
     ) -> Pair:
+        """What `both` says of picture and sound, without what their tokens are halfway."""
+        return self.both(x_t, places, t, words, whole, seen, heard)[0]
+
+    def both(
+        self,
+        x_t: Pair,
+        places: Pair,
+        t: Pair,
+        words: Tensor,
+        whole: Tensor,
+        seen: Tensor | None = None,
+        heard: Tensor | None = None,
+    ) -> tuple[Pair, Pair]:
         """Pairs are of picture and of sound. x_t: (b, n, numbers) and (b, m, sounds) -> the same.
+
+        And what the tokens are after half of the blocks, (b, n, width) and (b, m, width).
 
         places: (n, 5) and (m, 5); t: (b, 1) or (b, n), and (b, 1) or (b, m); words, whole, seen, heard: as
         in `DiT`, for all n + m tokens, pictures first.
@@ -175,15 +192,18 @@ class JointDiT(DiT):
         x = torch.cat(
             [self.stem(x_t[0]) + self.edges(_edges(places[0])), self.sound_stem(x_t[1])], 1
         )
+        x = halfway = x + self.clock(_clock(torch.cat(places)))
         told = [silu(self.time(level) + self.whole(whole)) for level in t]
         six = _each(told, (self.modulation, self.sound_modulation), (n, m))
         turns, words = rotations(torch.cat(places)), self.words(words)
         seen = None if seen is None else seen.to(x.device)
-        for block in self.blocks:
+        for done, block in enumerate(self.blocks, 1):
             x = block(x, six, turns, words, seen, heard, n)
+            if done == (len(self.blocks) + 1) // 2:
+                halfway = x
         scale, shift = _each(told, (self.last, self.sound_last), (n, m)).chunk(2, -1)
         x = _normed(x) * (1 + scale) + shift
-        return self.out(x[:, :n]), self.sound_out(x[:, n:])
+        return (self.out(x[:, :n]), self.sound_out(x[:, n:])), (halfway[:, :n], halfway[:, n:])
 
 
 class JointBlock(Block):
@@ -281,6 +301,12 @@ def _edges(places: Tensor) -> Tensor:
     away = torch.cat([frame / 2 + at, frame / 2 - at], -1)
     rates = _rates(*TURNS[1], EDGES)
     angles = (away[..., None] * rates.to(places)).flatten(-2)
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def _clock(places: Tensor) -> Tensor:
+    """The time, as the hands of a clock show it: (..., n, 5) -> (..., n, 2 · hands)."""
+    angles = 2 * math.pi * places[..., :1] / torch.tensor(CLOCK).to(places)
     return torch.cat([angles.cos(), angles.sin()], -1)
 
 

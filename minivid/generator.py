@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import rms_norm
 
 from minivid import codec, diffusion, dit, patches, text, weights
 from minivid.world import captions
@@ -92,8 +93,8 @@ class TextToVideo(nn.Module):
 class TextToClip(TextToVideo):
     """The same for picture and sound, which are denoised in one list and hear each other.
 
-    sounds: channels of the sound codec's latents; beat: how many of these a token holds; the others as in
-    `TextToVideo` and `dit.JointDiT`.
+    sounds: channels of the sound codec's latents; beat: how many of these a token holds; guesses: whether
+    tokens guess, halfway, how loud it is; see `both`. The others as in `TextToVideo` and `dit.JointDiT`.
     """
 
     def __init__(
@@ -107,17 +108,40 @@ class TextToClip(TextToVideo):
         width: int = WIDTH,
         depth: int = DEPTH,
         apart: bool = True,
+        guesses: bool = True,
     ):
         super().__init__(words, channels, stride, patch, width, depth)
         self.sounds, self.beat = sounds, beat
         numbers = self.dit.stem.in_features
         self.dit = dit.JointDiT(numbers, sounds * beat, width, depth, self.text.width, apart)
+        if guesses:
+            moments = patch[0] * patches.FRAMES * patches.SOUNDS, beat
+            self.loud = nn.ModuleList(
+                nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, n))
+                for n in moments
+            )
 
     def forward(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> dit.Pair:
         """x_t: of picture (b, c, f, h, w) and of sound (b, sounds, s) -> their velocities.
 
         t: of each, (b,), or one for each latent, (b, f, h, w) and (b, s), of which a token takes the mean.
         """
+        return self._velocities(x_t, t, tokens)[0]
+
+    def both(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
+        """The velocities, and how loud each token guesses, halfway, that the moments it covers are.
+
+        Of picture (b, n, 16), of sound (b, m, beat): a number for each latent of sound.
+        """
+        velocities, halfway = self._velocities(x_t, t, tokens)
+        guesses = [
+            loud(rms_norm(x.float(), x.shape[-1:]))
+            for loud, x in zip(self.loud, halfway, strict=True)
+        ]
+        return velocities, tuple(guesses)
+
+    def _velocities(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
+        """The velocities, and the tokens of both halfway."""
         picture, sound = x_t
         grid, n = picture.shape[2:], sound.shape[2]
         levels = (
@@ -129,11 +153,11 @@ class TextToClip(TextToVideo):
         at = self.places(grid).to(sound.device), self.moments(n).to(sound.device)
         heard = text.heard(tokens)[:, None]
         seen = self.seen(*map(len, at))
-        picture, sound = self.dit(cut, at, levels, words, whole[:, None], seen, heard)
-        return (
-            patches.unpatchify(picture, grid, self.patch),
-            patches.unpatchify_sound(sound, self.beat),
+        (picture, sound), halfway = self.dit.both(
+            cut, at, levels, words, whole[:, None], seen, heard
         )
+        picture = patches.unpatchify(picture, grid, self.patch)
+        return (picture, patches.unpatchify_sound(sound, self.beat)), halfway
 
     def seen(self, n: int, m: int) -> Tensor | None:
         """Who may look at whom, n tokens of picture and m of sound: (1, n + m, n + m); here everyone."""

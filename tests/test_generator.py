@@ -257,6 +257,15 @@ def test_the_command_writes_sound_where_a_file_can_hold_it(joint, tmp_path, monk
         assert capsys.readouterr().out.endswith(("silent\n", "with sound\n")[tracks])
 
 
+def test_tokens_guess_for_each_latent_of_sound_they_last(joint):
+    x_t = torch.randn(2, 8, 3, 8, 8), torch.randn(2, 16, 36)
+    given = x_t, (torch.ones(2), torch.ones(2)), TOKENISER([RED, BLUE])
+    velocities, (seen, heard) = joint.network.both(*given)
+    assert seen.shape == (2, 48, 16) and heard.shape == (2, 18, 2)
+    for one, other in zip(velocities, joint.network(*given), strict=True):
+        assert one.equal(other)
+
+
 def test_an_unknown_generator_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'clips'.*joint, video"):
         generator.load("clips")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import generator, train, weights
+from minivid import generator, patches, train, weights
 from minivid.recipes import cache, held_out, joint, video
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene, sound
@@ -86,6 +86,58 @@ def test_who_knows_both_velocities_has_no_loss():
         )
 
     assert joint.loss(knows, made, torch.Generator().manual_seed(0)) < 1e-6
+
+
+def test_tokens_are_asked_how_loud_their_own_moments_are():
+    loud = torch.zeros(1, 4 * 17)
+    loud[0, [2, 30]] = 1.0  # in the first frame, and 0.95 s after the beginning
+    assert joint.moments(loud, 34, 2)[0].nonzero().tolist() == [[1, 0], [15, 0]]
+    begins = patches.places((5, 8, 8), (1, 2, 2), 4)[:, 0] - 0.25  # of the later latent frames
+    for k, hear in enumerate(joint.moments(loud, 80, 16)[0]):
+        expected = [8, 9, 10, 11] if k < 16 else []
+        if 0 <= (at := round(30 - 32 * begins[k].item())) < 16 <= k:
+            expected = [at]
+        assert hear.nonzero().flatten().tolist() == expected, k
+
+
+def test_a_note_is_louder_than_silence():
+    one = scene.draw_scenes(40, 3, scene.FULL)
+    heard = sound.audio(one)
+    with torch.no_grad():
+        loud = joint.loudness(joint.audio_codec().encode(heard))
+    level = heard.unflatten(1, (68, -1)).square().mean(-1).sqrt()
+    assert torch.stack([loud.flatten(), level.flatten()]).corrcoef()[0, 1] > 0.8
+    assert abs(loud.mean()) < 0.5 and 0.5 < loud.std() < 2
+
+
+def test_guesses_are_asked_for_until_late(few):
+    plan = train.Plan(12, 4, 1e-3)
+    for step in (0, 7, 8, 11):
+        made = joint.batch(plan, torch.Generator().manual_seed(train.step_seed(0, step)))
+        assert len(made) == (4 if step < 8 else 3)
+        if step < 8:
+            assert made[2].equal(joint.loudness(made[1]))
+
+
+def test_a_wrong_guess_costs_what_it_should():
+    torch.manual_seed(0)
+    sounds = torch.randn(4, 16, 68)
+    loud = joint.loudness(sounds)
+    made = torch.randn(4, 8, 5, 8, 8), sounds, loud, TOKENISER(["a red 3"] * 4)
+
+    class Guesses(nn.Module):
+        def __init__(self, off):
+            super().__init__()
+            self.off = off
+
+        def both(self, x_t, t, tokens):
+            right = joint.moments(loud, 80, 16), joint.moments(loud, 34, 2)
+            return x_t, (right[0] + self.off, right[1] - self.off)
+
+    right, wrong = (
+        joint.loss(Guesses(off), made, torch.Generator().manual_seed(0)) for off in (0, 2)
+    )
+    assert wrong - right == pytest.approx(4 * joint.GUESS, rel=1e-4)
 
 
 def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):

@@ -100,8 +100,10 @@ def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> 
 
     kept: how many clips are trained on; KEPT where nothing is said.
     """
+    step = train.step_of(draws, plan.seed)
     *made, scenes = data(kept or KEPT)
-    return latents.pick_all(made, scenes, plan.batch, draws, video.tokens)
+    picked = latents.pick_all(made, scenes, plan.batch, draws, video.tokens)
+    return joint.told(picked, step, plan)
 
 
 def trained(

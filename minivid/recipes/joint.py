@@ -3,6 +3,10 @@
 It begins as the transformer of `video`, whose pictures it knows how to draw; sound begins with a copy of the
 picture's ways to think. In half of all clips picture and sound are equally noisy; in some one of the two is
 clean, which teaches to make the other for it; in the rest their noise has nothing to do with one another.
+
+Halfway through the blocks each token, of either kind, also guesses how loud it is while it lasts, which is
+what the one must know of the other: as tokens of `video` guess what a teacher sees (representation alignment,
+Yu et al. 2024, arXiv 2410.06940). Here no teacher is needed, the clean sound is at hand.
 """
 
 import dataclasses
@@ -12,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from minivid import codec, diffusion, listener, train, weights
+from minivid import codec, diffusion, listener, patches, train, weights
 from minivid.generator import (
     PATH,
     TAUGHT,
@@ -36,6 +40,8 @@ FORMATS = {
     Format(17, 48, 32): (6_000, 0.15),
 }
 SAME, SEEN, HEARD = 0.5, 0.15, 0.15  # shares: equally noisy, picture given, sound given
+GUESS = 1.0  # what the guesses' error counts beside the velocities'
+LOUD = 0.6, 0.65  # how loud latents of sound are in the mean, and how much that varies
 
 
 @functools.cache
@@ -53,10 +59,26 @@ def training_set(n: int, at: Format) -> tuple[Tensor, Tensor, list[scene.Scene]]
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents of pictures (b, 8, f, h, w) and sounds (b, 16, s) of one format, and tokens (b, n)."""
+    """Latents of pictures (b, 8, f, h, w) and sounds (b, 16, s) of one format, and tokens (b, n).
+
+    Until late, how loud the sounds are comes before the tokens; see `told`.
+    """
+    step = train.step_of(generator, plan.seed)
     at = video.draw_format(FORMATS, generator)
     *kept, scenes = training_set(FORMATS[at][0], at)
-    return latents.pick_all(kept, scenes, video.as_many(plan, kept[0]), generator, video.tokens)
+    many = video.as_many(plan, kept[0])
+    return told(latents.pick_all(kept, scenes, many, generator, video.tokens), step, plan)
+
+
+def told(made: tuple[Tensor, ...], step: int, plan: train.Plan) -> tuple[Tensor, ...]:
+    """A batch, with the loudness of its sounds (b, s) where guesses of it are still asked for."""
+    pictures, sounds, asked = made
+    return made if video.silent(step, plan) else (pictures, sounds, loudness(sounds), asked)
+
+
+def loudness(sounds: Tensor) -> Tensor:
+    """How loud each latent of sound is, in units of its spread: (b, c, s) -> (b, s)."""
+    return (sounds.float().square().mean(1).sqrt() - LOUD[0]) / LOUD[1]
 
 
 def draw_levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -79,24 +101,43 @@ def loss(
 ) -> Tensor:
     """The velocities of picture and sound, each where it is not given; both count the same.
 
-    levels: draws the noise levels of both. Where one is all noise,
-    its velocity cannot be known but on average, and it does not count either.
+    levels: draws the noise levels of both. Where one is all noise, its velocity cannot be known but on
+    average, and it does not count either. made: latents of both, how loud the sounds are or nothing, tokens.
     """
     *clean, asked = made
+    clean, loud = clean[:2], clean[2:]
     t = [level.to(asked.device) for level in levels(len(asked), generator)]
     noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
     x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
-    said = network(tuple(x_t), tuple(t), asked)
-    return sum(
+    given = tuple(x_t), tuple(t), asked
+    said, guesses = network.both(*given) if loud else (network(*given), ())
+    missed = sum(
         _missed(out.float(), e - x, level)
         for out, x, e, level in zip(said, clean, noise, t, strict=True)
     )
+    truth = [moments(one, *guess.shape[1:]) for one in loud for guess in guesses]
+    wrong = [(one - real).square().mean() for one, real in zip(guesses, truth, strict=True)]
+    return missed + GUESS / 2 * sum(wrong)
 
 
 def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
     """Mean squared error of what is neither given nor all noise."""
     error = (out - velocity).square().flatten(1).mean(1)
     return (error * ((t > 0) & (t < 1))).mean()
+
+
+def moments(loud: Tensor, n: int, each: int) -> Tensor:
+    """What n tokens should guess, `each` moments a token: (b, s) -> (b, n, each).
+
+    Sound's tokens last so many moments. Many tokens of picture last equally long, in each latent frame; the
+    first frame of a clip stands alone, and so does each of its moments for four.
+    """
+    if n * each == loud.shape[1]:
+        return loud.unflatten(1, (n, each))
+    first, rest = loud.tensor_split([patches.SOUNDS], 1)
+    frames = torch.cat([first.repeat_interleave(patches.FRAMES, 1), rest], 1)
+    frames = frames.unflatten(1, (-1, each))
+    return frames.repeat_interleave(n // frames.shape[1], 1)
 
 
 def build(at: str) -> TextToClip:
