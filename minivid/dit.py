@@ -158,19 +158,6 @@ class JointDiT(DiT):
         self.sound_last = zeroed(nn.Linear(width, 2 * width))
         self.sound_out = zeroed(nn.Linear(width, sounds))
 
-    def forward(
-        self,
-        x_t: Pair,
-        places: Pair,
-        t: Pair,
-        words: Tensor,
-        whole: Tensor,
-        seen: Tensor | None = None,
-        heard: Tensor | None = None,
-    ) -> Pair:
-        """What `both` says of picture and sound, without what their tokens are halfway."""
-        return self.both(x_t, places, t, words, whole, seen, heard)[0]
-
     def both(
         self,
         x_t: Pair,
