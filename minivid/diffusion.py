@@ -247,7 +247,8 @@ def sample(
     """Walk from noise to clean, yielding every state; the last one is the sample.
 
     noise: (b, ...); times: (steps + 1,) falling from 1 to 0, see `schedule`; move: `euler` (the
-    default), `heun`, `ddim` or `ancestral`. `generator` feeds the moves that add noise.
+    default), `heun`, `ddim` or `ancestral`. `generator` feeds the moves that add noise: one for all samples,
+    or one for each; ValueError for another number.
     """
     move, x_t = move or euler, noise
     for now, later in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
@@ -318,6 +319,10 @@ def _randn(like: Tensor, generator: Draws | None) -> Tensor:
     """Noise in the form of like, (b, ...), drawn on the CPU."""
     if not isinstance(generator, Sequence):
         return torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
+    if len(generator) != len(like):
+        raise ValueError(
+            f"{len(generator)} generators for {len(like)} samples: give one for all, or one for each."
+        )
     each = [torch.randn(like.shape[1:], generator=one, dtype=like.dtype) for one in generator]
     return torch.stack(each).to(like.device)
 

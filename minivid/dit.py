@@ -139,6 +139,7 @@ class JointDiT(DiT):
 
     Sound has a way in and out, a modulation, and in each block a feed-forward of its own; attention, words
     and the sense of noise are shared (as in JavisDiT++, whose ablation found shared feed-forwards worse).
+    Rotations tell attention differences of time; a clock, whose hands are CLOCK, tells each token when it is.
     numbers, sounds: in a token of picture, of sound; apart: whether sound thinks for itself at all.
     """
 

@@ -1,8 +1,9 @@
 """From a sentence to a clip: text encoder, diffusion transformer, sampler and codec, joined.
 
-Words become vectors; the transformer turns static into latents that fit them, a few steps at a time,
-each step seen twice, with the sentence and without ("classifier-free guidance"); the codec's decoder
-makes frames of the latents. Any format the codec takes will do: stills, tall, wide and long clips.
+Words become vectors; the transformer turns static into latents that fit them, step by step, each seen twice,
+with the sentence and without ("classifier-free guidance"); the codec's decoder makes frames of the latents.
+Any format the codec takes will do: stills, tall, wide and long clips. A joint model makes sound beside the
+picture, or the one for the other.
 """
 
 import math
@@ -25,7 +26,7 @@ SHIFT = 2.0
 MOVE = diffusion.ancestral
 STEPS = 32
 GUIDANCE = 4.0
-NAMES = ("joint", "video")  # of the shipped generators
+NAMES = ("joint", "video")  # of the generators that `load` knows
 WIDTH, DEPTH = 128, 8  # of the transformer
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
 # A clip's sound has static from another seed than its picture, and noise that a sampler adds from a third.
@@ -55,9 +56,7 @@ class TextToVideo(nn.Module):
         numbers = channels * patch[0] * patch[1] * patch[2]
         self.dit = dit.DiT(numbers, width, depth, self.text.width)
         if taught:
-            self.guess = nn.Sequential(
-                nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, taught)
-            )
+            self.guess = _guesser(width, taught)
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
         """x_t: (b, c, f, h, w), tokens: (b, m) -> velocity (b, c, f, h, w).
@@ -90,11 +89,16 @@ class TextToVideo(nn.Module):
         return patches.places(grid, self.patch, self.stride)
 
 
+def _guesser(width: int, numbers: int) -> nn.Module:
+    """What a token's guess is read off with: (..., width) -> (..., numbers)."""
+    return nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, numbers))
+
+
 class TextToClip(TextToVideo):
     """The same for picture and sound, which are denoised in one list and hear each other.
 
-    sounds: channels of the sound codec's latents; beat: how many of these a token holds; guesses: whether
-    tokens guess, halfway, how loud it is; see `both`. The others as in `TextToVideo` and `dit.JointDiT`.
+    sounds: channels of the sound codec's latents; beat: how many of these a token holds; the others as in
+    `TextToVideo` and `dit.JointDiT`. Tokens guess, halfway, how loud it is; see `both`.
     """
 
     def __init__(
@@ -108,18 +112,13 @@ class TextToClip(TextToVideo):
         width: int = WIDTH,
         depth: int = DEPTH,
         apart: bool = True,
-        guesses: bool = True,
     ):
         super().__init__(words, channels, stride, patch, width, depth)
         self.sounds, self.beat = sounds, beat
         numbers = self.dit.stem.in_features
         self.dit = dit.JointDiT(numbers, sounds * beat, width, depth, self.text.width, apart)
-        if guesses:
-            moments = patch[0] * patches.FRAMES * patches.SOUNDS, beat
-            self.loud = nn.ModuleList(
-                nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, n))
-                for n in moments
-            )
+        counts = patch[0] * patches.FRAMES * patches.SOUNDS, beat
+        self.loud = nn.ModuleList(_guesser(width, n) for n in counts)
 
     def forward(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> dit.Pair:
         """x_t: of picture (b, c, f, h, w) and of sound (b, sounds, s) -> their velocities.
@@ -129,9 +128,10 @@ class TextToClip(TextToVideo):
         return self._velocities(x_t, t, tokens)[0]
 
     def both(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
-        """The velocities, and how loud each token guesses, halfway, that the moments it covers are.
+        """The velocities, and how loud each token guesses, halfway, that the moments it lasts are.
 
-        Of picture (b, n, 16), of sound (b, m, beat): a number for each latent of sound.
+        Of picture (b, n, 16), of sound (b, m, beat): a number for each latent of sound. The guess is held
+        against a number, not against a direction as in `TextToVideo`, so the tokens' size is left out.
         """
         velocities, halfway = self._velocities(x_t, t, tokens)
         guesses = [
@@ -221,7 +221,8 @@ class Generator:
     ) -> Tensor:
         """Clips of what the sentences ask for: (b, 3, frames, height, width) in [-1, 1].
 
-        The k-th clip's static is drawn on the CPU from `seed` + k, however many clips are drawn beside it.
+        The k-th clip's static is drawn on the CPU from `seed` + k, and noise that the move adds from another
+        seed of its own, however many clips are drawn beside it.
         Raises ValueError for a word that is not known, with the nearest that are, and for a format that
         the codec or the transformer cannot divide.
         """

@@ -274,6 +274,10 @@ def test_what_cannot_be_sampled_says_so():
         diffusion.schedule(0)
     with pytest.raises(ValueError, match="'clean', 'noise' and 'velocity'"):
         diffusion.views(RectifiedFlow(), "epsilon", torch.zeros(1), torch.zeros(1), torch.ones(1))
+    draws = [torch.Generator(), torch.Generator()]
+    walk = oracle(Cosine()), _randn(3, 2), diffusion.schedule(2), Cosine(), diffusion.ancestral
+    with pytest.raises(ValueError, match="2 generators for 3 samples"):
+        list(diffusion.sample(*walk, draws))
 
 
 def test_the_sampler_can_be_watched_and_ends_at_clean():

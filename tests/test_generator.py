@@ -260,8 +260,13 @@ def test_the_command_writes_sound_where_a_file_can_hold_it(joint, tmp_path, monk
 def test_tokens_guess_for_each_latent_of_sound_they_last(joint):
     x_t = torch.randn(2, 8, 3, 8, 8), torch.randn(2, 16, 36)
     given = x_t, (torch.ones(2), torch.ones(2)), TOKENISER([RED, BLUE])
+    halfway = []
+    joint.network.dit.blocks[0].register_forward_hook(lambda _, args, out: halfway.append(out))
     velocities, (seen, heard) = joint.network.both(*given)
     assert seen.shape == (2, 48, 16) and heard.shape == (2, 18, 2)
+    x = nn.functional.rms_norm(halfway[0], (32,))
+    torch.testing.assert_close(seen, joint.network.loud[0](x[:, :48]))
+    torch.testing.assert_close(heard, joint.network.loud[1](x[:, 48:]))
     for one, other in zip(velocities, joint.network(*given), strict=True):
         assert one.equal(other)
 

@@ -4,8 +4,9 @@ Apart, the two never look at one another: what they share is the sentence. One a
 drawn first, and sound is made for it. Together, each looks at the other while both are half noise. Two more
 learn together under a handicap: one tells sound the time by the number of its tokens instead of by the clock,
 the other lets sound think with the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found
-both to matter). All begin with what `video` knows, and have yet to learn sound. "Same words" is the real
-sound of another scene of which the same is said: as near as two can come who share nothing but the sentence.
+both to matter). All begin with what `video` knows, and have yet to learn sound; all guess how loud it is,
+halfway, even of a sound that they never see. "Same words" is the real sound of another scene of which the
+same is said: as near as two can come who share nothing but the sentence.
 """
 
 import functools

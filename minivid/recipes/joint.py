@@ -40,7 +40,7 @@ FORMATS = {
     Format(17, 48, 32): (6_000, 0.15),
 }
 SAME, SEEN, HEARD = 0.5, 0.15, 0.15  # shares: equally noisy, picture given, sound given
-GUESS = 1.0  # what the guesses' error counts beside the velocities'
+GUESS = 1.0  # what the guesses' mean error counts beside the sum of both velocities'
 LOUD = 0.6, 0.65  # how loud latents of sound are in the mean, and how much that varies
 
 
@@ -99,25 +99,24 @@ def loss(
     generator: torch.Generator,
     levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] = draw_levels,
 ) -> Tensor:
-    """The velocities of picture and sound, each where it is not given; both count the same.
+    """The velocities of picture and sound, each where it is not given, and the guesses; both count the same.
 
     levels: draws the noise levels of both. Where one is all noise, its velocity cannot be known but on
-    average, and it does not count either. made: latents of both, how loud the sounds are or nothing, tokens.
+    average, and it does not count either. made: latents of both; how loud the sounds are, where guesses are
+    asked for, which count at every noise level; tokens.
     """
-    *clean, asked = made
-    clean, loud = clean[:2], clean[2:]
+    (*clean, asked), loud = (*made[:2], made[-1]), made[2] if len(made) == 4 else None
     t = [level.to(asked.device) for level in levels(len(asked), generator)]
     noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
     x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
     given = tuple(x_t), tuple(t), asked
-    said, guesses = network.both(*given) if loud else (network(*given), ())
+    said, guesses = (network(*given), ()) if loud is None else network.both(*given)
     missed = sum(
         _missed(out.float(), e - x, level)
         for out, x, e, level in zip(said, clean, noise, t, strict=True)
     )
-    truth = [moments(one, *guess.shape[1:]) for one in loud for guess in guesses]
-    wrong = [(one - real).square().mean() for one, real in zip(guesses, truth, strict=True)]
-    return missed + GUESS / 2 * sum(wrong)
+    wrong = [(guess - moments(loud, *guess.shape[1:])).square().mean() for guess in guesses]
+    return missed + GUESS * sum(wrong) / 2
 
 
 def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
@@ -129,8 +128,8 @@ def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
 def moments(loud: Tensor, n: int, each: int) -> Tensor:
     """What n tokens should guess, `each` moments a token: (b, s) -> (b, n, each).
 
-    Sound's tokens last so many moments. Many tokens of picture last equally long, in each latent frame; the
-    first frame of a clip stands alone, and so does each of its moments for four.
+    A token of sound guesses the moments that it lasts. All tokens of picture of one latent frame guess the
+    same; the first lasts one frame, not four, so each of its moments is there four times.
     """
     if n * each == loud.shape[1]:
         return loud.unflatten(1, (n, each))
