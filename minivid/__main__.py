@@ -74,13 +74,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _sample(options) -> None:
     out, many = options.out, len(options.sentence) > 1
-    encoder = show.encoder(out)  # a wrong name is said before the work, not after it
+    can_sound = show.holds_sound(out)  # a wrong name is said before the work, not after it
     shape = generator.Format(options.frames, options.height, options.width)
     ready = generator.load()
     walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
     *_, last = tqdm(walk, total=options.steps, unit="step")
     video, audio = generator.seen_and_heard(ready.decode(last.x_t, shape))
-    silent = audio is None or encoder is show.encode_apng
+    silent = audio is None or not can_sound
     for k, sentence in enumerate(options.sentence):
         path = out.with_stem(f"{out.stem}-{k + 1}") if many else out
         show.save(path, video[k], None if silent else audio[k])

@@ -28,7 +28,8 @@ EDGES = 6  # waves in which each border's distance is told
 # In how many seconds and pixels the fastest and the slowest of those pairs turn once. Neighbours of our
 # formats are half a second and 8 pixels apart: what turns once on that way could not tell them apart.
 TURNS = ((0.6, 20.0), (18.0, 300.0), (18.0, 300.0))
-CLOCK = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds in which a hand of the clock turns once
+CLOCK = (0.125, 8.0)  # seconds in which the fastest and the slowest hand of the clock turn once
+HANDS = 7  # of the clock: each turns twice as slowly as the one before
 
 
 Pair = tuple[Tensor, Tensor]  # of picture, and of sound
@@ -95,12 +96,18 @@ class DiT(nn.Module):
         six = self.modulation(told)
         turns = rotations(places)
         words = self.words(words)
+        x, halfway = self.through(x, six, turns, words, seen, heard)
+        scale, shift = self.last(told).chunk(2, -1)
+        return self.out(normed(x) * (1 + scale) + shift), halfway
+
+    def through(self, x: Tensor, *given) -> tuple[Tensor, Tensor]:
+        """The tokens after all blocks, and after half of them, the middle one included."""
+        halfway = x
         for done, block in enumerate(self.blocks, 1):
-            x = block(x, six, turns, words, seen, heard)
+            x = block(x, *given)
             if done == (len(self.blocks) + 1) // 2:
                 halfway = x
-        scale, shift = self.last(told).chunk(2, -1)
-        return self.out(_normed(x) * (1 + scale) + shift), halfway
+        return x, halfway
 
 
 class Block(nn.Module):
@@ -120,10 +127,10 @@ class Block(nn.Module):
     def forward(self, x, six, turns, words, seen=None, heard=None, pictures=0) -> Tensor:
         """pictures: how many of the tokens, where others are of sound; see `JointBlock`."""
         scale, shift, gate, scale2, shift2, gate2 = self.told(six, pictures).chunk(6, -1)
-        y = _normed(x) * (1 + scale) + shift
+        y = normed(x) * (1 + scale) + shift
         x = x + gate * self.look(y, y, turns, seen)
-        x = x + self.read(_normed(x), words, seen=heard)
-        return x + gate2 * self.thought(_normed(x) * (1 + scale2) + shift2, pictures)
+        x = x + self.read(normed(x), words, seen=heard)
+        return x + gate2 * self.thought(normed(x) * (1 + scale2) + shift2, pictures)
 
     def told(self, six: Tensor, pictures: int) -> Tensor:
         """What all blocks are told, as this one takes it."""
@@ -139,7 +146,7 @@ class JointDiT(DiT):
 
     Sound has a way in and out, a modulation, and in each block a feed-forward of its own; attention, words
     and the sense of noise are shared (as in JavisDiT++, whose ablation found shared feed-forwards worse).
-    Rotations tell attention differences of time; a clock, whose hands are CLOCK, tells each token when it is.
+    Rotations tell attention differences of time; a clock of HANDS hands tells each token when it is.
     numbers, sounds: in a token of picture, of sound; apart: whether sound thinks for itself at all.
     """
 
@@ -153,7 +160,7 @@ class JointDiT(DiT):
         apart: bool = True,
     ):
         super().__init__(numbers, width, depth, asked, functools.partial(JointBlock, apart=apart))
-        self.clock = zeroed(nn.Linear(2 * len(CLOCK), width))
+        self.clock = zeroed(nn.Linear(2 * HANDS, width))
         self.sound_stem = nn.Linear(sounds, width)
         self.sound_modulation = zeroed(nn.Linear(width, 6 * width))
         self.sound_last = zeroed(nn.Linear(width, 2 * width))
@@ -180,17 +187,14 @@ class JointDiT(DiT):
         x = torch.cat(
             [self.stem(x_t[0]) + self.edges(_edges(places[0])), self.sound_stem(x_t[1])], 1
         )
-        x = halfway = x + self.clock(_clock(torch.cat(places)))
+        x = x + self.clock(_clock(torch.cat(places)))
         told = [silu(self.time(level) + self.whole(whole)) for level in t]
         six = _each(told, (self.modulation, self.sound_modulation), (n, m))
         turns, words = rotations(torch.cat(places)), self.words(words)
         seen = None if seen is None else seen.to(x.device)
-        for done, block in enumerate(self.blocks, 1):
-            x = block(x, six, turns, words, seen, heard, n)
-            if done == (len(self.blocks) + 1) // 2:
-                halfway = x
+        x, halfway = self.through(x, six, turns, words, seen, heard, n)
         scale, shift = _each(told, (self.last, self.sound_last), (n, m)).chunk(2, -1)
-        x = _normed(x) * (1 + scale) + shift
+        x = normed(x) * (1 + scale) + shift
         return (self.out(x[:, :n]), self.sound_out(x[:, n:])), (halfway[:, :n], halfway[:, n:])
 
 
@@ -287,14 +291,17 @@ def _edges(places: Tensor) -> Tensor:
     """How far each wall is, as sines and cosines: (..., n, 5) -> (..., n, 8 · EDGES)."""
     at, frame = places[..., 1:3], places[..., 3:5]
     away = torch.cat([frame / 2 + at, frame / 2 - at], -1)
-    rates = _rates(*TURNS[1], EDGES)
-    angles = (away[..., None] * rates.to(places)).flatten(-2)
-    return torch.cat([angles.cos(), angles.sin()], -1)
+    return _waves(away, _rates(*TURNS[1], EDGES))
 
 
 def _clock(places: Tensor) -> Tensor:
     """The time, as the hands of a clock show it: (..., n, 5) -> (..., n, 2 · hands)."""
-    angles = 2 * math.pi * places[..., :1] / torch.tensor(CLOCK).to(places)
+    return _waves(places[..., :1], _rates(*CLOCK, HANDS))
+
+
+def _waves(x: Tensor, rates: Tensor) -> Tensor:
+    """Cosines and sines of each number at each of r rates: (..., k) -> (..., 2 · k · r)."""
+    angles = (x[..., None] * rates.to(x)).flatten(-2)
     return torch.cat([angles.cos(), angles.sin()], -1)
 
 
@@ -303,5 +310,5 @@ def _rates(fast: float, slow: float, n: int) -> Tensor:
     return 2 * math.pi / torch.logspace(math.log10(fast), math.log10(slow), n)
 
 
-def _normed(x: Tensor) -> Tensor:
+def normed(x: Tensor) -> Tensor:
     return rms_norm(x.float(), x.shape[-1:])  # in bf16 it would be slow, and coarse

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import rms_norm
 
 from minivid import codec, diffusion, dit, patches, text, weights
 from minivid.world import captions
@@ -134,10 +133,7 @@ class TextToClip(TextToVideo):
         against a number, not against a direction as in `TextToVideo`, so the tokens' size is left out.
         """
         velocities, halfway = self._velocities(x_t, t, tokens)
-        guesses = [
-            loud(rms_norm(x.float(), x.shape[-1:]))
-            for loud, x in zip(self.loud, halfway, strict=True)
-        ]
+        guesses = [loud(dit.normed(x)) for loud, x in zip(self.loud, halfway, strict=True)]
         return velocities, tuple(guesses)
 
     def _velocities(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:

@@ -185,10 +185,15 @@ def save(
     """
     path = Path(path)
     encode = encoder(path)
-    if encode is encode_apng and audio is not None:
+    if audio is not None and not holds_sound(path):
         raise ValueError(f"{path.name!r} cannot hold sound: try .mp4 or .webm, or leave out audio.")
     sound = {} if audio is None else {"audio": audio}
     files.write(path, encode(video, scale=scale, fps=fps, **sound))
+
+
+def holds_sound(path: Path) -> bool:
+    """Whether a file of that name can. Raises ValueError for a suffix that nothing here makes."""
+    return encoder(path) is not encode_apng
 
 
 def encoder(path: Path) -> Callable[..., bytes]:

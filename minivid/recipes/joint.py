@@ -105,17 +105,18 @@ def loss(
     average, and it does not count either. made: latents of both; how loud the sounds are, where guesses are
     asked for, which count at every noise level; tokens.
     """
-    (*clean, asked), loud = (*made[:2], made[-1]), made[2] if len(made) == 4 else None
+    pictures, sounds, *loud, asked = made
+    clean = pictures, sounds
     t = [level.to(asked.device) for level in levels(len(asked), generator)]
     noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
     x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
     given = tuple(x_t), tuple(t), asked
-    said, guesses = (network(*given), ()) if loud is None else network.both(*given)
+    said, guesses = network.both(*given) if loud else (network(*given), ())
     missed = sum(
         _missed(out.float(), e - x, level)
         for out, x, e, level in zip(said, clean, noise, t, strict=True)
     )
-    wrong = [(guess - moments(loud, *guess.shape[1:])).square().mean() for guess in guesses]
+    wrong = [(guess - moments(*loud, *guess.shape[1:])).square().mean() for guess in guesses]
     return missed + GUESS * sum(wrong) / 2
 
 
