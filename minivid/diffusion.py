@@ -8,6 +8,7 @@ is any callable (x_t, t) -> velocity, and is all that samplers know of networks.
 x_0 for clean, epsilon for noise (Ho) and v for velocity.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,12 @@ class Prediction(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A state of the sampler: the noise level reached, the state, and the clean data it points to."""
+    """A state of the sampler: the noise level reached, the state, and the clean data it points to.
 
-    t: float
+    t: a float, or a tensor where numbers of the state go at their own pace.
+    """
+
+    t: float | Tensor
     x_t: Tensor
     clean: Tensor
 
@@ -190,10 +194,10 @@ def field(network: Callable[[Tensor, Tensor], Tensor], path: Path, predicts: Pre
     return velocity
 
 
-def guided(asked: Field, unasked: Field, scale: float) -> Field:
+def guided(asked: Field, unasked: Field, scale: float | Tensor) -> Field:
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), scale as the field counts.
 
-    0 ignores what was asked, 1 follows it, more exaggerates it.
+    0 ignores what was asked, 1 follows it, more exaggerates it; a tensor has a scale for each number.
     """
 
     def velocity(x_t: Tensor, t: Tensor) -> Tensor:
@@ -207,7 +211,7 @@ def conditional(
     network: Callable[[Tensor, Tensor, Tensor], Tensor],
     asked: Tensor,
     unasked: Tensor,
-    scale: float,
+    scale: float | Tensor,
     path: Path,
     predicts: Predicts,
 ) -> Field:
@@ -220,14 +224,15 @@ def conditional(
     def towards(told: Tensor) -> Field:
         return field(lambda x_t, t: network(x_t, t, told), path, predicts)
 
-    if scale == 1:
+    if not isinstance(scale, Tensor) and scale == 1:
         return towards(asked)
     return guided(towards(asked), towards(unasked), scale)
 
 
 # Samplers ----------------------------------------------------------------------------------------
 
-# A move is one step of a sampler: (field, path, x_t, now, later, generator) -> (x_later, clean).
+# A move is one step of a sampler: (field, path, x_t, now, later, generator) -> (x_later, clean). now, later:
+# noise levels, floats, or tensors of one for each number of x_t.
 Move = Callable[..., tuple[Tensor, Tensor]]
 
 # What feeds the moves that add noise: one generator for all samples, or for each its own, so that what
@@ -246,12 +251,14 @@ def sample(
 ) -> Iterator[Step]:
     """Walk from noise to clean, yielding every state; the last one is the sample.
 
-    noise: (b, ...); times: (steps + 1,) falling from 1 to 0, see `schedule`; move: `euler` (the
-    default), `heun`, `ddim` or `ancestral`. `generator` feeds the moves that add noise: one for all samples,
+    noise: (b, ...); times: (steps + 1,) falling from 1 to 0, see `schedule`, or (steps + 1, ...), where each
+    number goes at its own pace; the field then takes t: (b, ...). move: `euler` (the default), `heun`,
+    `ddim` or `ancestral`. `generator` feeds the moves that add noise: one for all samples,
     or one for each; ValueError for another number.
     """
     move, x_t = move or euler, noise
-    for now, later in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
+    levels = times.tolist() if times.ndim == 1 else times.to(noise)
+    for now, later in itertools.pairwise(levels):
         x_t, clean = move(field, path, x_t, now, later, generator)
         yield Step(later, x_t, clean)
 
@@ -284,7 +291,7 @@ def heun(field, path, x_t, now, later, generator=None):
     """
     seen = _see(field, path, x_t, now)
     ahead = x_t + (later - now) * seen.velocity
-    if later == 0:
+    if not torch.as_tensor(later).any():
         return ahead, seen.clean
     mean = (seen.velocity + _see(field, path, ahead, later).velocity) / 2
     return x_t + (later - now) * mean, seen.clean
@@ -298,15 +305,14 @@ def ddim(field, path, x_t, now, later, generator=None, eta=0.0):
     """
     seen = _see(field, path, x_t, now)
     (alpha, sigma), (alpha_later, sigma_later) = (
-        [level.item() for level in path.levels(torch.tensor(t, dtype=torch.float64))]
-        for t in (now, later)
+        path.levels(torch.as_tensor(t, dtype=torch.float64)) for t in (now, later)
     )
     kept = (alpha / alpha_later) * (sigma_later / sigma)
-    fresh = eta * sigma_later * math.sqrt(max(0.0, 1 - kept**2))
-    old = math.sqrt(max(0.0, sigma_later**2 - fresh**2))
-    x_later = alpha_later * seen.clean + old * seen.noise
-    if fresh:
-        x_later = x_later + fresh * _randn(x_t, generator)
+    fresh = eta * sigma_later * (1 - kept**2).clamp(min=0).sqrt()
+    old = (sigma_later**2 - fresh**2).clamp(min=0).sqrt()
+    x_later = alpha_later.to(x_t) * seen.clean + old.to(x_t) * seen.noise
+    if fresh.any():
+        x_later = x_later + fresh.to(x_t) * _randn(x_t, generator)
     return x_later, seen.clean
 
 
@@ -328,7 +334,8 @@ def _randn(like: Tensor, generator: Draws | None) -> Tensor:
 
 
 def _see(field: Field, path: Path, x_t: Tensor, now: float) -> Prediction:
-    t = torch.full((len(x_t),), now, dtype=x_t.dtype, device=x_t.device)
+    t = torch.as_tensor(now, dtype=x_t.dtype, device=x_t.device)
+    t = t.expand(len(x_t), *t.shape)
     return views(path, "velocity", field(x_t, t), x_t, t)
 
 

@@ -27,7 +27,11 @@ STEPS = 32
 GUIDANCE = 4.0
 NAMES = ("joint", "video")  # of the generators that `load` knows
 WIDTH, DEPTH = 128, 8  # of the transformer
+HEARD = 21  # numbers in which a token says what is heard: how loud it is, each digit's note, each digit's hum
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
+# Sound is made a little behind the picture: where that is at t, sound is at shift(t, LEAD). What is seen then
+# tells what is to be heard; see the notebook on audio and video.
+LEAD = 6.0
 # A clip's sound has static from another seed than its picture, and noise that a sampler adds from a third.
 SOUND_SEED, ADDED_SEED = 2**20, 2**21
 
@@ -97,7 +101,7 @@ class TextToClip(TextToVideo):
     """The same for picture and sound, which are denoised in one list and hear each other.
 
     sounds: channels of the sound codec's latents; beat: how many of these a token holds; the others as in
-    `TextToVideo` and `dit.JointDiT`. Tokens guess, halfway, how loud it is; see `both`.
+    `TextToVideo` and `dit.JointDiT`. Tokens guess, halfway, what is heard; see `both`.
     """
 
     def __init__(
@@ -117,7 +121,7 @@ class TextToClip(TextToVideo):
         numbers = self.dit.stem.in_features
         self.dit = dit.JointDiT(numbers, sounds * beat, width, depth, self.text.width, apart)
         counts = patch[0] * patches.FRAMES * patches.SOUNDS, beat
-        self.loud = nn.ModuleList(_guesser(width, n) for n in counts)
+        self.listen = nn.ModuleList(_guesser(width, n * HEARD) for n in counts)
 
     def forward(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> dit.Pair:
         """x_t: of picture (b, c, f, h, w) and of sound (b, sounds, s) -> their velocities.
@@ -127,14 +131,14 @@ class TextToClip(TextToVideo):
         return self._velocities(x_t, t, tokens)[0]
 
     def both(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
-        """The velocities, and how loud each token guesses, halfway, that the moments it lasts are.
+        """The velocities, and what each token guesses, halfway, is heard in the moments that it lasts.
 
-        Of picture (b, n, 16), of sound (b, m, beat): a number for each latent of sound. The guess is held
-        against a number, not against a direction as in `TextToVideo`, so the tokens' size is left out.
+        Of picture (b, n, 16, HEARD), of sound (b, m, beat, HEARD): a moment is one latent of sound. The guess
+        is held against numbers, not against a direction as in `TextToVideo`: the tokens' size is left out.
         """
         velocities, halfway = self._velocities(x_t, t, tokens)
-        guesses = [loud(dit.normed(x)) for loud, x in zip(self.loud, halfway, strict=True)]
-        return velocities, tuple(guesses)
+        guesses = [ear(dit.normed(x)) for ear, x in zip(self.listen, halfway, strict=True)]
+        return velocities, tuple(guess.unflatten(-1, (-1, HEARD)) for guess in guesses)
 
     def _velocities(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
         """The velocities, and the tokens of both halfway."""
@@ -202,7 +206,7 @@ class Generator:
         move: diffusion.Move = MOVE,
     ) -> Iterator[diffusion.Step]:
         """Latents (b, c, f, h, w) on their way from static to what is asked for; see `draw`."""
-        noise, times = self.noise(len(sentences), seed, shape), diffusion.schedule(steps, SHIFT)
+        noise, times = self.noise(len(sentences), seed, shape), self.times(steps, shape)
         field, added = self.field(sentences, guidance, shape), _draws(len(noise), seed + ADDED_SEED)
         return diffusion.sample(field, noise, times, PATH, self._keeping(move, shape), added)
 
@@ -250,6 +254,10 @@ class Generator:
         asked, unasked = self._told(sentences)
         return diffusion.conditional(self.network, asked, unasked, guidance, PATH, "velocity")
 
+    def times(self, steps: int, shape: Format = USUAL) -> Tensor:
+        """The noise levels of a walk, from 1 to 0: (steps + 1,)."""
+        return diffusion.schedule(steps, SHIFT)
+
     def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
         """The move, but that what is known stays; here nothing is."""
         return move
@@ -287,12 +295,14 @@ class JointGenerator(Generator):
     """A model that makes picture and sound at once, or one of them for the other.
 
     ear: the autoencoder of sound; known: latents of a picture or of a sound that is given, which stay as they
-    are. The states of a walk are flat, (b, n), picture first; see `apart`. `draw` gives a `Clip`.
+    are; lead: how far ahead of its sound a picture is. Guidance exaggerates what is seen, not what is heard.
+    The states of a walk are flat, (b, n), picture first; see `apart`. `draw` gives a `Clip`.
     """
 
     network: TextToClip
     ear: codec.AudioCodec
     known: tuple[Tensor | None, Tensor | None] = (None, None)
+    lead: float = LEAD
 
     @torch.no_grad()
     def watching(self, video: Tensor) -> "JointGenerator":
@@ -340,16 +350,33 @@ class JointGenerator(Generator):
     def field(
         self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
     ) -> diffusion.Field:
-        """The velocity field over flat states: 0 for what is known."""
+        """The velocity field over flat states, t: (b, n), one level for each number; 0 for what is known."""
         given = [known is not None for known in self.known]
 
         def velocity(x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-            levels = [torch.zeros_like(t) if known else t for known in given]
+            each = zip((t[:, 0], t[:, -1]), given, strict=True)
+            levels = [level * (not known) for level, known in each]
             speeds = self.network(self.apart(x_t, shape), levels, tokens)
             return _flat([v * (not known) for v, known in zip(speeds, given, strict=True)])
 
         asked, unasked = self._told(sentences)
-        return diffusion.conditional(velocity, asked, unasked, guidance, PATH, "velocity")
+        scale = sound = min(guidance, 1.0)
+        if guidance != sound and not given[0]:
+            each = torch.tensor([[guidance], [sound]], device=self._where)
+            scale = self._each(*each, shape)
+        return diffusion.conditional(velocity, asked, unasked, scale, PATH, "velocity")
+
+    def times(self, steps: int, shape: Format = USUAL) -> Tensor:
+        """The noise levels of a walk, those of sound behind the picture's: (steps + 1, n), one a number."""
+        t = super().times(steps, shape)[:, None]
+        return self._each(t, diffusion.shift(t, self.lead), shape)
+
+    def _each(self, picture: Tensor, sound: Tensor, shape: Format) -> Tensor:
+        """What is so of a picture and of its sound, (..., 1), for each number of a state: (..., n)."""
+        numbers = self.network.channels * math.prod(self._grid(shape))
+        counts = numbers, self.network.sounds * patches.SOUNDS * shape.frames
+        each = zip((picture, sound), counts, strict=True)
+        return torch.cat([what.expand(*what.shape[:-1], n) for what, n in each], -1)
 
     def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
         def kept(field, path, x_t, *rest) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import replace
 
 import av
 import pytest
@@ -171,6 +172,41 @@ def test_a_joint_model_draws_a_picture_from_the_static_of_the_other_model(joint,
     assert not sound[0].flatten()[:9].equal(picture[0].flatten()[:9])
 
 
+def test_the_network_is_told_how_noisy_each_is(joint):
+    told = []
+    joint.network.register_forward_pre_hook(lambda _, args: told.append(args[1]))
+    list(replace(joint, lead=3.0).walk([RED], steps=4, guidance=1))
+    picture, sound = (torch.cat(each) for each in zip(*told, strict=True))
+    torch.testing.assert_close(picture, diffusion.schedule(4, generator.SHIFT)[:-1].float())
+    torch.testing.assert_close(sound, diffusion.shift(picture, 3.0))
+
+
+@pytest.mark.parametrize("move", [diffusion.euler, diffusion.heun, diffusion.ancestral])
+def test_who_knows_both_velocities_arrives_with_both_whatever_the_lead(joint, move):
+    """A network that always points at one clip and its sound leads there, and ends there exactly."""
+    clean = [torch.randn(x.shape[1:]) for x in joint.apart(joint.noise(1, 0))]
+
+    def knows(x_t, t, tokens):
+        each = zip(x_t, t, clean, strict=True)
+        return [(x - c) / s.view(-1, *[1] * c.ndim) for x, s, c in each]
+
+    joint.network.forward = knows
+    *_, last = joint.walk([RED, BLUE], steps=5, guidance=1, move=move)
+    for found, c in zip(joint.apart(last.x_t), clean, strict=True):
+        torch.testing.assert_close(found, c.expand(found.shape), atol=1e-4, rtol=1e-4)
+
+
+def test_guidance_exaggerates_what_is_seen_and_not_what_is_heard(joint):
+    x_t = joint.noise(2, 0)
+    t = torch.tensor([[0.6], [0.3]]).expand(x_t.shape)
+    with torch.no_grad():
+        fields = [joint.field([RED, BLUE], scale)(x_t, t) for scale in (0, 1, 4)]
+    for k, expected in enumerate((4, 1)):
+        none, once, more = (joint.apart(field)[k] for field in fields)
+        assert (once - none).abs().max() > 1e-3
+        torch.testing.assert_close(more, none + expected * (once - none), atol=1e-4, rtol=1e-4)
+
+
 def test_flat_states_come_apart_as_they_were_put_together(joint):
     shape = Format(9, 24, 40)
     flat = joint.noise(2, 0, shape)
@@ -200,7 +236,7 @@ def test_what_is_given_stays_and_the_other_is_made_for_it(joint, known, move):
     assert not any(level[known].any() for level in levels), "the network is told that it is clean"
     assert levels[0][made].eq(1).all()
     one, another = give(given).draw(**ask), give(other).draw(**ask)
-    assert (one[made] - another[made]).abs().max() > 1e-4
+    assert (one[made] - another[made]).abs().max() > 1e-6
     assert joint.known == (None, None), "the model itself is as before"
 
 
@@ -263,10 +299,11 @@ def test_tokens_guess_for_each_latent_of_sound_they_last(joint):
     halfway = []
     joint.network.dit.blocks[0].register_forward_hook(lambda _, args, out: halfway.append(out))
     velocities, (seen, heard) = joint.network.both(*given)
-    assert seen.shape == (2, 48, 16) and heard.shape == (2, 18, 2)
+    many = generator.HEARD
+    assert seen.shape == (2, 48, 16, many) and heard.shape == (2, 18, 2, many)
     x = nn.functional.rms_norm(halfway[0], (32,))
-    torch.testing.assert_close(seen, joint.network.loud[0](x[:, :48]))
-    torch.testing.assert_close(heard, joint.network.loud[1](x[:, 48:]))
+    torch.testing.assert_close(seen.flatten(2), joint.network.listen[0](x[:, :48]))
+    torch.testing.assert_close(heard.flatten(2), joint.network.listen[1](x[:, 48:]))
     for one, other in zip(velocities, joint.network(*given), strict=True):
         assert one.equal(other)
 

@@ -1,5 +1,7 @@
 """Picture and sound learned together: what is trained on, how noisy, and what it begins with."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -16,10 +18,10 @@ def few(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "FOLDER", tmp_path)
     formats = {at: (12, share) for at, (_, share) in joint.FORMATS.items()}
     monkeypatch.setattr(joint, "FORMATS", formats)
-    for made in (video.training_set, joint.training_set):
+    for made in (video.training_set, joint.training_set, joint.written):
         made.cache_clear()
     yield tmp_path
-    for made in (video.training_set, joint.training_set):
+    for made in (video.training_set, joint.training_set, joint.written):
         made.cache_clear()
 
 
@@ -48,14 +50,18 @@ def test_a_batch_picks_picture_sound_and_caption_of_one_scene(few):
         assert all_sounds[k].float().equal(heard)
 
 
-def test_half_are_equally_noisy_and_some_are_given():
+def test_pictures_are_ahead_of_sounds_that_are_made_with_them_and_some_are_given():
     first, second = joint.draw_levels(20_000, torch.Generator().manual_seed(0))
-    same, seen, heard = first == second, first == 0, second == 0
-    shares = [x.float().mean().item() for x in (same, seen, heard)]
-    assert shares == pytest.approx([joint.SAME, joint.SEEN, joint.HEARD], abs=0.01)
-    rest = ~(same | seen | heard)
-    both = torch.stack([first[rest], second[rest]])
-    assert abs(both.corrcoef()[0, 1]) < 0.05, "the rest have nothing to do with one another"
+    seen, heard = first == 0, second == 0
+    shares = [x.float().mean().item() for x in (seen, heard)]
+    assert shares == pytest.approx([joint.SEEN, joint.HEARD], abs=0.01)
+    lead = second * (1 - first) / (first * (1 - second))
+    rest = ~(seen | heard)
+    ahead = rest & (lead >= 1) & (lead <= joint.MOST_AHEAD)
+    free = 1 - joint.BOTH - joint.SEEN - joint.HEARD
+    assert joint.BOTH < ahead.float().mean() < joint.BOTH + 0.8 * free, "some only happen to be"
+    times = lead[ahead].log() / math.log(joint.MOST_AHEAD)
+    assert abs(times.mean() - 0.5) < 0.05, "the lead is drawn evenly on a logarithmic scale"
 
 
 def test_what_is_given_counts_for_nothing():
@@ -88,16 +94,40 @@ def test_who_knows_both_velocities_has_no_loss():
     assert joint.loss(knows, made, torch.Generator().manual_seed(0)) < 1e-6
 
 
-def test_tokens_are_asked_how_loud_their_own_moments_are():
-    loud = torch.zeros(1, 4 * 17)
-    loud[0, [2, 30]] = 1.0  # in the first frame, and 0.95 s after the beginning
-    assert joint.moments(loud, 34, 2)[0].nonzero().tolist() == [[1, 0], [15, 0]]
+def test_tokens_are_asked_what_is_heard_in_their_own_moments():
+    heard = torch.zeros(1, 4 * 17, 3)
+    heard[0, [2, 30], 1] = 1.0  # in the first frame, and 0.95 s after the beginning
+    assert joint.moments(heard, 34, 2)[0].nonzero().tolist() == [[1, 0, 1], [15, 0, 1]]
     begins = patches.places((5, 8, 8), (1, 2, 2), 4)[:, 0] - 0.25  # of the later latent frames
-    for k, hear in enumerate(joint.moments(loud, 80, 16)[0]):
+    for k, hear in enumerate(joint.moments(heard, 80, 16)[0]):
         expected = [8, 9, 10, 11] if k < 16 else []
         if 0 <= (at := round(30 - 32 * begins[k].item())) < 16 <= k:
             expected = [at]
-        assert hear.nonzero().flatten().tolist() == expected, k
+        assert hear[:, 1].nonzero().flatten().tolist() == expected, k
+        assert not hear[:, [0, 2]].any()
+
+
+def test_strokes_and_hums_are_written_down_when_and_as_strongly_as_they_sound():
+    scenes = scene.draw_scenes(200, 3, scene.FULL)
+    pages = joint.transcript(scenes, 17).float()
+    assert pages.shape == (200, 68, 20)
+    for one, page in zip(scenes, pages, strict=True):
+        for hit in one.hits(17 / 8):
+            at = min(67, int(hit.seconds * 32))
+            digit = one.bodies[hit.body].digit
+            near = page[max(0, at - 1) : at + 2, digit] * joint.STROKES
+            assert near.max() > 0.85, "a stroke is highest where the wall is hit"
+        struck = {one.bodies[hit.body].digit for hit in one.hits(17 / 8 + 0.2)}
+        humming = {body.digit for body in one.bodies if body.hum}
+        assert {d for d in range(10) if page[:, d].max() * joint.STROKES > 0.1} <= struck
+        assert {d for d in range(10) if page[:, 10 + d].any()} == humming
+        for body in one.bodies:
+            if body.hum:
+                loud = body.hum.loudness((torch.arange(68) + 0.5) / 32)
+                written = page[:, 10 + body.digit] * joint.HUMS
+                torch.testing.assert_close(written, loud, atol=0.01, rtol=0.01)
+    for part in (pages[..., :10], pages[..., 10:]):
+        assert 0.7 < part.std() < 1.4, "in units of their spread, about"
 
 
 def test_a_note_is_louder_than_silence():
@@ -116,14 +146,19 @@ def test_guesses_are_asked_for_until_late(few):
         made = joint.batch(plan, torch.Generator().manual_seed(train.step_seed(0, step)))
         assert len(made) == (4 if step < 8 else 3)
         if step < 8:
-            assert made[2].equal(joint.loudness(made[1]))
+            assert made[2][..., 0].equal(joint.loudness(made[1]))
+            at = next(at for at in joint.FORMATS if at.height // 4 == made[0].shape[3])
+            k = next(
+                k for k in range(12) if joint.training_set(12, at)[1][k].float().equal(made[1][0])
+            )
+            assert made[2][0, :, 1:].equal(joint.written(12, at)[k].float())
 
 
 def test_a_wrong_guess_costs_what_it_should():
     torch.manual_seed(0)
     sounds = torch.randn(4, 16, 68)
-    loud = joint.loudness(sounds)
-    made = torch.randn(4, 8, 5, 8, 8), sounds, loud, TOKENISER(["a red 3"] * 4)
+    heard = torch.randn(4, 68, generator.HEARD)
+    made = torch.randn(4, 8, 5, 8, 8), sounds, heard, TOKENISER(["a red 3"] * 4)
 
     class Guesses(nn.Module):
         def __init__(self, off):
@@ -131,7 +166,7 @@ def test_a_wrong_guess_costs_what_it_should():
             self.off = off
 
         def both(self, x_t, t, tokens):
-            right = joint.moments(loud, 80, 16), joint.moments(loud, 34, 2)
+            right = joint.moments(heard, 80, 16), joint.moments(heard, 34, 2)
             return x_t, (right[0] + self.off, right[1] - self.off)
 
     right, wrong = (

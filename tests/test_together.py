@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import generator
+from minivid import diffusion, generator
 from minivid.experiments import together
 from minivid.recipes import cache
 from minivid.recipes.words import TOKENISER
@@ -56,8 +56,8 @@ def test_in_turn_half_learn_pictures_and_half_sounds_of_pictures_that_are_there(
     assert 0.45 < pictures.float().mean() < 0.55
     assert (first[pictures] > 0).all() and (first[~pictures] == 0).all()
     assert ((second[~pictures] > 0) & (second[~pictures] < 1)).all()
-    same, also = together.together(10, torch.Generator().manual_seed(0))
-    assert same.equal(also)
+    t, behind = together.alone(10, torch.Generator().manual_seed(0))
+    assert behind.equal(diffusion.shift(t, generator.LEAD))
 
 
 def test_every_way_is_learned_and_asked(tmp_path, monkeypatch):
@@ -65,17 +65,20 @@ def test_every_way_is_learned_and_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(together, "KEPT", 8)
     plan = replace(together.PLAN, steps=2, batch=2, warmup=1, compiled=False)
     monkeypatch.setattr(together.trained, "__defaults__", (plan,))
-    together.data.cache_clear()
+    for made in (together.data, together.written):
+        made.cache_clear()
     asked, walk = [], generator.JointGenerator.walk
 
     def follow(self, *args, **settings):
-        asked.append(self.known[0] is not None)
+        asked.append((self.known[0] is not None, self.lead))
         return walk(self, *args, **settings)
 
     monkeypatch.setattr(generator.JointGenerator, "walk", follow)
     found = together.run(0, lambda steps, total, what: steps, n=6)
-    together.data.cache_clear()
-    assert found.keys() == {"real", "same words", *together.WAYS}
+    for made in (together.data, together.written):
+        made.cache_clear()
+    assert found.keys() == {"real", "same words", together.EQUAL, *together.WAYS}
     assert found["real"]["onset_f1"][0] > found["same words"]["onset_f1"][0]
     assert found["real"]["onset_f1"][0] > 0.8 > found["together"]["onset_f1"][0]
-    assert asked.count(True) == 1, "who goes in turn draws twice, the second time for a picture"
+    assert sum(given for given, _ in asked) == 1, "who goes in turn draws twice, then for a picture"
+    assert sum(lead == 1 for _, lead in asked) == 1 and len(asked) == len(together.WAYS) + 2

@@ -1,12 +1,13 @@
 """Sound and picture: apart, one after the other, or together; in equal steps.
 
 Apart, the two never look at one another: what they share is the sentence. One after the other, a picture is
-drawn first, and sound is made for it. Together, each looks at the other while both are half noise. Two more
-learn together under a handicap: one tells sound the time by the number of its tokens instead of by the clock,
-the other lets sound think with the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found
-both to matter). All begin with what `video` knows, and have yet to learn sound; all guess how loud it is,
-halfway, even of a sound that they never see. "Same words" is the real sound of another scene of which the
-same is said: as near as two can come who share nothing but the sentence.
+drawn first, and sound is made for it. Together, each looks at the other while both are half noise, the
+picture a little ahead; the same network is also asked for both at equal noise, all the way. Two more learn
+together under a handicap: one tells sound the time by the number of its tokens instead of by the clock, the
+other lets sound think with the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found both to
+matter). All begin with what `video` knows, and have yet to learn sound; all guess what is heard, halfway,
+even of a sound that they never see. "Same words" is the real sound of another scene of which the same is
+said: as near as two can come who share nothing but the sentence.
 """
 
 import functools
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from minivid import generator, listener, patches, train
+from minivid import diffusion, generator, listener, patches, train
 from minivid.experiments.keeping import Follow, followed, plain
 from minivid.recipes import cache, clips, held_out, joint, latents, sync, video
 from minivid.recipes.judging import referee
@@ -27,7 +28,7 @@ WHAT = "sound and picture made apart, one after the other, and together: sync at
 SEEDS = (0, 1, 2)
 WORLD = replace(scene.EASY, hums=0.5)
 FRAMES, KEPT = 17, 6000
-PLAN = train.Plan(1000, 32, learning_rate=1e-3, muon=0.02, compiled=True)
+PLAN = train.Plan(800, 32, learning_rate=1e-3, muon=0.02, compiled=True)
 
 
 class Apart(generator.TextToClip):
@@ -55,10 +56,10 @@ class Counting(generator.TextToClip):
         return at
 
 
-def together(n: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise levels of pictures and of their sounds, (n,) each: the same."""
+def alone(n: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise levels of pictures and of their sounds, (n,) each, for those who never compare the two."""
     t = video.levels(n, draws)
-    return t, t
+    return t, diffusion.shift(t, generator.LEAD)
 
 
 def one_by_one(n: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -72,16 +73,17 @@ class Way:
     """A network, and the noise levels that it learns at."""
 
     network: Callable[..., generator.TextToClip]
-    levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] = together
+    levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] = joint.draw_levels
 
 
 WAYS = {
-    "apart": Way(Apart),
+    "apart": Way(Apart, alone),
     "one after the other": Way(After, one_by_one),
     "together": Way(generator.TextToClip),
     "together, no common clock": Way(Counting),
     "together, shared thoughts": Way(functools.partial(generator.TextToClip, apart=False)),
 }
+EQUAL = "together, at equal noise"  # the same network as "together", asked in another way
 
 
 @functools.cache
@@ -96,6 +98,12 @@ def data(kept: int) -> tuple[Tensor, Tensor, list[scene.Scene]]:
     )
 
 
+@functools.cache
+def written(kept: int) -> Tensor:
+    """What is heard in them; see `joint.transcript`."""
+    return joint.transcript(data(kept)[2], FRAMES)
+
+
 def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> tuple[Tensor, ...]:
     """Latents of pictures (b, 8, 5, 8, 8) and of their sounds (b, 16, 68), and tokens (b, n).
 
@@ -103,7 +111,9 @@ def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> 
     """
     step = train.step_of(draws, plan.seed)
     *made, scenes = data(kept or KEPT)
-    picked = latents.pick_all(made, scenes, plan.batch, draws, video.tokens)
+    picked = latents.pick_all(
+        (*made, written(kept or KEPT)), scenes, plan.batch, draws, video.tokens
+    )
     return joint.told(picked, step, plan)
 
 
@@ -140,7 +150,7 @@ def _ask(
 
 
 def run(seed: int, follow: Follow, n: int = 200) -> dict:
-    """{way, "real", "same words": rows of `sync.table`, and "all", as asked}: [value, low, high]."""
+    """{way, EQUAL, "real", "same words": rows of `sync.table`, and "all", as asked}: [value, low, high]."""
     scenes = held_out.draw_scenes(n, seed, world=WORLD)
     asked = [one.describe() for one in scenes]
     said = [captions.write(one) for one in asked]
@@ -152,8 +162,10 @@ def run(seed: int, follow: Follow, n: int = 200) -> dict:
     }
     for name in WAYS:
         ready = trained(name, seed, follow)
-        ask = functools.partial(_ask, ready, said)
-        found[name] = _rows(joint.in_parts(ask, n, seed), asked)
+        found[name] = _rows(joint.in_parts(functools.partial(_ask, ready, said), n, seed), asked)
+        if name == "together":
+            ask = functools.partial(_ask, replace(ready, lead=1.0), said)
+            found[EQUAL] = _rows(joint.in_parts(ask, n, seed), asked)
     return found
 
 

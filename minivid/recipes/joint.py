@@ -4,9 +4,10 @@ It begins as the transformer of `video`, whose pictures it knows how to draw; so
 picture's ways to think. In half of all clips picture and sound are equally noisy; in some one of the two is
 clean, which teaches to make the other for it; in the rest their noise has nothing to do with one another.
 
-Halfway through the blocks each token, of either kind, also guesses how loud it is while it lasts, which is
-what the one must know of the other: as tokens of `video` guess what a teacher sees (representation alignment,
-Yu et al. 2024, arXiv 2410.06940). Here no teacher is needed, the clean sound is at hand.
+Halfway through the blocks each token, of either kind, also guesses what is heard while it lasts: how loud it
+is, which notes are struck, what hums. That is what the one must know of the other: as tokens of `video` guess
+what a teacher sees (representation alignment, Yu et al. 2024, arXiv 2410.06940). Here the world is the
+teacher.
 """
 
 import dataclasses
@@ -39,9 +40,13 @@ FORMATS = {
     Format(17, 32, 48): (6_000, 0.15),
     Format(17, 48, 32): (6_000, 0.15),
 }
-SAME, SEEN, HEARD = 0.5, 0.15, 0.15  # shares: equally noisy, picture given, sound given
+BOTH, SEEN, HEARD = 0.4, 0.3, 0.15  # shares: both made, picture given, sound given
+MOST_AHEAD = 16.0  # of pictures whose sound is made with them, how far the farthest are ahead
 GUESS = 1.0  # what the guesses' mean error counts beside the sum of both velocities'
 LOUD = 0.6, 0.65  # how loud latents of sound are in the mean, and how much that varies
+STROKES, HUMS = 0.08, 0.125  # how much strokes and hums vary
+WIDE = 0.04  # seconds by which a stroke is smoothed
+FINE = 8  # times in a latent of sound, over which the mean is taken
 
 
 @functools.cache
@@ -58,22 +63,35 @@ def training_set(n: int, at: Format) -> tuple[Tensor, Tensor, list[scene.Scene]]
     return pictures, cache.latents(f"sound-{video.mark(at)}", audio_codec(), scenes, make), scenes
 
 
+@functools.cache
+def written(n: int, at: Format) -> Tensor:
+    """What is heard in the training set, written down: (n, s, 20), half precision; see `transcript`."""
+    return transcript(training_set(n, at)[2], at.frames)
+
+
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Latents of pictures (b, 8, f, h, w) and sounds (b, 16, s) of one format, and tokens (b, n).
 
-    Until late, how loud the sounds are comes before the tokens; see `told`.
+    Until late, what is heard comes before the tokens; see `told`.
     """
     step = train.step_of(generator, plan.seed)
     at = video.draw_format(FORMATS, generator)
-    *kept, scenes = training_set(FORMATS[at][0], at)
-    many = video.as_many(plan, kept[0])
+    n = FORMATS[at][0]
+    pictures, sounds, scenes = training_set(n, at)
+    kept = pictures, sounds, written(n, at)
+    many = video.as_many(plan, pictures)
     return told(latents.pick_all(kept, scenes, many, generator, video.tokens), step, plan)
 
 
 def told(made: tuple[Tensor, ...], step: int, plan: train.Plan) -> tuple[Tensor, ...]:
-    """A batch, with the loudness of its sounds (b, s) where guesses of it are still asked for."""
-    pictures, sounds, asked = made
-    return made if video.silent(step, plan) else (pictures, sounds, loudness(sounds), asked)
+    """A batch with what is heard in it, (b, s, HEARD), where guesses of it are still asked for.
+
+    made: latents of pictures and sounds, what is written down of these, tokens.
+    """
+    pictures, sounds, notes, asked = made
+    if video.silent(step, plan):
+        return pictures, sounds, asked
+    return pictures, sounds, torch.cat([loudness(sounds)[..., None], notes], -1), asked
 
 
 def loudness(sounds: Tensor) -> Tensor:
@@ -81,14 +99,38 @@ def loudness(sounds: Tensor) -> Tensor:
     return (sounds.float().square().mean(1).sqrt() - LOUD[0]) / LOUD[1]
 
 
+def transcript(scenes: list[scene.Scene], frames: int) -> Tensor:
+    """What a musician would write down: (n, s, 20), half precision, for each latent of sound.
+
+    First how strongly each digit's note is struck, a stroke smoothed by a Gaussian of WIDE seconds, then how
+    loudly each digit hums; both in units of their spread.
+    """
+    times = (torch.arange(frames * patches.SOUNDS * FINE) + 0.5) / (
+        scene.SAMPLE_RATE / codec.STRIDE * FINE
+    )
+    pages = []
+    for one in scenes:
+        page = torch.zeros(2 * len(scene.DIGITS), len(times))
+        for hit in one.hits(frames / scene.FRAMES_PER_SECOND):
+            away = (times - hit.seconds) / WIDE
+            page[one.bodies[hit.body].digit] += (-away.square() / 2).exp() / STROKES
+        for body in one.bodies:
+            if body.hum:
+                page[len(scene.DIGITS) + body.digit] += body.hum.loudness(times) / HUMS
+        pages.append(page.unflatten(1, (-1, FINE)).mean(-1).T.half())
+    return torch.stack(pages)
+
+
 def draw_levels(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Noise levels of n pictures and of their sounds, (n,) each; 0 where one is given."""
     first, other = (video.levels(n, generator) for _ in range(2))
     kind = torch.rand(n, generator=generator)
-    second = torch.where(kind < SAME, first, other[torch.randperm(n, generator=generator)])
+    lead = MOST_AHEAD ** torch.rand(n, generator=generator)
+    other = other[torch.randperm(n, generator=generator)]
+    second = torch.where(kind < BOTH, diffusion.shift(first, lead), other)
     given, heard = (
-        (kind >= SAME) & (kind < SAME + SEEN),
-        (kind >= SAME + SEEN) & (kind < SAME + SEEN + HEARD),
+        (kind >= BOTH) & (kind < BOTH + SEEN),
+        (kind >= BOTH + SEEN) & (kind < BOTH + SEEN + HEARD),
     )
     return first.masked_fill(given, 0), second.masked_fill(heard, 0)
 
@@ -102,21 +144,21 @@ def loss(
     """The velocities of picture and sound, each where it is not given, and the guesses; both count the same.
 
     levels: draws the noise levels of both. Where one is all noise, its velocity cannot be known but on
-    average, and it does not count either. made: latents of both; how loud the sounds are, where guesses are
-    asked for, which count at every noise level; tokens.
+    average, and it does not count either. made: latents of both; what is heard, where guesses are asked
+    for, which count at every noise level; tokens.
     """
-    pictures, sounds, *loud, asked = made
+    pictures, sounds, *heard, asked = made
     clean = pictures, sounds
     t = [level.to(asked.device) for level in levels(len(asked), generator)]
     noise = [torch.randn(x.shape, generator=generator).to(x.device) for x in clean]
     x_t = [diffusion.mix(PATH, x, e, level) for x, e, level in zip(clean, noise, t, strict=True)]
     given = tuple(x_t), tuple(t), asked
-    said, guesses = network.both(*given) if loud else (network(*given), ())
+    said, guesses = network.both(*given) if heard else (network(*given), ())
     missed = sum(
         _missed(out.float(), e - x, level)
         for out, x, e, level in zip(said, clean, noise, t, strict=True)
     )
-    wrong = [(guess - moments(*loud, *guess.shape[1:])).square().mean() for guess in guesses]
+    wrong = [_wrong(guess - moments(*heard, *guess.shape[1:3])) for guess in guesses]
     return missed + GUESS * sum(wrong) / 2
 
 
@@ -126,15 +168,21 @@ def _missed(out: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
     return (error * ((t > 0) & (t < 1))).mean()
 
 
-def moments(loud: Tensor, n: int, each: int) -> Tensor:
-    """What n tokens should guess, `each` moments a token: (b, s) -> (b, n, each).
+def _wrong(error: Tensor) -> Tensor:
+    """Mean squared error of guesses; loudness, notes and hums count the same."""
+    parts = error.square().split([1, len(scene.DIGITS), len(scene.DIGITS)], -1)
+    return sum(part.mean() for part in parts) / len(parts)
+
+
+def moments(heard: Tensor, n: int, each: int) -> Tensor:
+    """What n tokens should guess, `each` moments a token: (b, s, k) -> (b, n, each, k).
 
     A token of sound guesses the moments that it lasts. All tokens of picture of one latent frame guess the
     same; the first lasts one frame, not four, so each of its moments is there four times.
     """
-    if n * each == loud.shape[1]:
-        return loud.unflatten(1, (n, each))
-    first, rest = loud.tensor_split([patches.SOUNDS], 1)
+    if n * each == heard.shape[1]:
+        return heard.unflatten(1, (n, each))
+    first, rest = heard.tensor_split([patches.SOUNDS], 1)
     frames = torch.cat([first.repeat_interleave(patches.FRAMES, 1), rest], 1)
     frames = frames.unflatten(1, (-1, each))
     return frames.repeat_interleave(n // frames.shape[1], 1)
@@ -218,6 +266,6 @@ RECIPE = Recipe(
     draw=batch,
     loss=loss,
     plans=video.RECIPE.plans
-    | {"laptop": dataclasses.replace(video.RECIPE.plans["laptop"], steps=4000, batch=48)},
+    | {"laptop": dataclasses.replace(video.RECIPE.plans["laptop"], steps=5500, batch=48)},
     score=score,
 )
