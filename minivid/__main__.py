@@ -42,6 +42,12 @@ def parser() -> argparse.ArgumentParser:
         help=".mp4, .webm or .png; several clips become clip-1.mp4, clip-2.mp4, …",
     )
     sample.add_argument("--seed", type=int, default=0, help="another seed draws another clip")
+    sample.add_argument(
+        "--model",
+        choices=generator.NAMES,
+        default="video",
+        help="joint draws picture and sound, video a silent picture in half the time",
+    )
     sample.add_argument("--steps", type=int, default=generator.STEPS)
     sample.add_argument(
         "--guidance",
@@ -76,7 +82,7 @@ def _sample(options) -> None:
     out, many = options.out, len(options.sentence) > 1
     can_sound = show.holds_sound(out)  # a wrong name is said before the work, not after it
     shape = generator.Format(options.frames, options.height, options.width)
-    ready = generator.load()
+    ready = generator.load(options.model)
     walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
     *_, last = tqdm(walk, total=options.steps, unit="step")
     video, audio = generator.seen_and_heard(ready.decode(last.x_t, shape))

@@ -397,7 +397,7 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
 
 
 def load(name: str = "video") -> Generator:
-    """The shipped generator of that name, on the CPU: "video", or "joint", a `JointGenerator`."""
+    """The shipped generator of that name, on the CPU: "joint", a `JointGenerator`, or "video"."""
     if name not in NAMES:
         raise ValueError(f"no generator is called {name!r}. There are: {', '.join(NAMES)}.")
     tokeniser = text.Tokeniser(captions.WORDS)

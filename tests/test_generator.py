@@ -263,7 +263,7 @@ def test_what_cannot_be_made_for_something_is_said_plainly(joint, ask, said):
 
 
 def test_the_command_draws_what_the_library_draws(small, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generator, "load", lambda: small)
+    monkeypatch.setattr(generator, "load", lambda name: small)
     size = ["--frames", "5", "--height", "24", "--width", "40"]
     ask = ["--seed", "3", "--steps", "2", "--guidance", "2", *size]
     assert main(["sample", RED, BLUE, "--out", str(tmp_path / "some.png"), *ask]) == 0
@@ -277,7 +277,7 @@ def test_the_command_draws_what_the_library_draws(small, tmp_path, monkeypatch, 
 
 
 def test_the_command_writes_a_film_of_one_sentence(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(generator, "load", lambda: small)
+    monkeypatch.setattr(generator, "load", lambda name: small)
     assert main(["sample", RED, "--out", str(tmp_path / "clip.mp4"), "--steps", "1"]) == 0
     with av.open(str(tmp_path / "clip.mp4")) as film:
         seconds, frames = film.duration / 1e6, list(film.decode(video=0))
@@ -285,12 +285,20 @@ def test_the_command_writes_a_film_of_one_sentence(small, tmp_path, monkeypatch)
 
 
 def test_the_command_writes_sound_where_a_file_can_hold_it(joint, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generator, "load", lambda: joint)
+    monkeypatch.setattr(generator, "load", lambda name: joint)
     for name, tracks in (("clip.mp4", 1), ("clip.webm", 1), ("clip.png", 0)):
         assert main(["sample", RED, "--out", str(tmp_path / name), "--steps", "1"]) == 0
         with av.open(str(tmp_path / name)) as film:
             assert len(film.streams.audio) == tracks
         assert capsys.readouterr().out.endswith(("silent\n", "with sound\n")[tracks])
+
+
+@pytest.mark.parametrize("ask, name", [([], "video"), (["--model", "joint"], "joint")])
+def test_the_command_asks_the_model_that_is_named(small, tmp_path, monkeypatch, ask, name):
+    asked = []
+    monkeypatch.setattr(generator, "load", lambda name: (asked.append(name), small)[1])
+    main(["sample", RED, "--out", str(tmp_path / "clip.png"), "--steps", "1", *ask])
+    assert asked == [name]
 
 
 def test_tokens_guess_for_each_latent_of_sound_they_last(joint):
@@ -322,7 +330,7 @@ def test_an_unknown_generator_is_refused_with_the_known_ones():
     ],
 )
 def test_the_command_says_plainly_what_it_cannot_draw(small, ask, said, monkeypatch, capsys):
-    monkeypatch.setattr(generator, "load", lambda: small)
+    monkeypatch.setattr(generator, "load", lambda name: small)
     drawn = []
     monkeypatch.setattr(type(small), "decode", lambda *_: drawn.append(1))
     assert main(["sample", *ask]) == 1

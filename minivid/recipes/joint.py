@@ -266,6 +266,8 @@ RECIPE = Recipe(
     draw=batch,
     loss=loss,
     plans=video.RECIPE.plans
-    | {"laptop": dataclasses.replace(video.RECIPE.plans["laptop"], steps=5500, batch=48)},
+    | {
+        "laptop": dataclasses.replace(video.RECIPE.plans["laptop"], steps=7000, batch=48, decay=0.6)
+    },
     score=score,
 )
