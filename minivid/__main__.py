@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         choices=generator.NAMES,
         default="video",
-        help="joint draws picture and sound, video a silent picture in half the time",
+        help="joint draws picture and sound, video a silent picture",
     )
     sample.add_argument("--steps", type=int, default=generator.STEPS)
     sample.add_argument(

@@ -333,7 +333,7 @@ def _randn(like: Tensor, generator: Draws | None) -> Tensor:
     return torch.stack(each).to(like.device)
 
 
-def _see(field: Field, path: Path, x_t: Tensor, now: float) -> Prediction:
+def _see(field: Field, path: Path, x_t: Tensor, now: float | Tensor) -> Prediction:
     t = torch.as_tensor(now, dtype=x_t.dtype, device=x_t.device)
     t = t.expand(len(x_t), *t.shape)
     return views(path, "velocity", field(x_t, t), x_t, t)

@@ -27,7 +27,9 @@ STEPS = 32
 GUIDANCE = 4.0
 NAMES = ("joint", "video")  # of the generators that `load` knows
 WIDTH, DEPTH = 128, 8  # of the transformer
-HEARD = 21  # numbers in which a token says what is heard: how loud it is, each digit's note, each digit's hum
+WRITTEN = (
+    21  # numbers in which a token says what is heard: loudness, each digit's note, each digit's hum
+)
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
 # Sound is made a little behind the picture: where that is at t, sound is at shift(t, LEAD). What is seen then
 # tells what is to be heard; see the notebook on audio and video.
@@ -121,7 +123,7 @@ class TextToClip(TextToVideo):
         numbers = self.dit.stem.in_features
         self.dit = dit.JointDiT(numbers, sounds * beat, width, depth, self.text.width, apart)
         counts = patch[0] * patches.FRAMES * patches.SOUNDS, beat
-        self.listen = nn.ModuleList(_guesser(width, n * HEARD) for n in counts)
+        self.listen = nn.ModuleList(_guesser(width, n * WRITTEN) for n in counts)
 
     def forward(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> dit.Pair:
         """x_t: of picture (b, c, f, h, w) and of sound (b, sounds, s) -> their velocities.
@@ -133,12 +135,13 @@ class TextToClip(TextToVideo):
     def both(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
         """The velocities, and what each token guesses, halfway, is heard in the moments that it lasts.
 
-        Of picture (b, n, 16, HEARD), of sound (b, m, beat, HEARD): a moment is one latent of sound. The guess
-        is held against numbers, not against a direction as in `TextToVideo`: the tokens' size is left out.
+        Of picture (b, n, 16, WRITTEN), of sound (b, m, beat, WRITTEN): a moment is one latent of sound. The
+        guess is held against numbers, not against a direction as in `TextToVideo`: the tokens' size is left
+        out.
         """
         velocities, halfway = self._velocities(x_t, t, tokens)
         guesses = [ear(dit.normed(x)) for ear, x in zip(self.listen, halfway, strict=True)]
-        return velocities, tuple(guess.unflatten(-1, (-1, HEARD)) for guess in guesses)
+        return velocities, tuple(guess.unflatten(-1, (-1, WRITTEN)) for guess in guesses)
 
     def _velocities(self, x_t: dit.Pair, t: dit.Pair, tokens: Tensor) -> tuple[dit.Pair, dit.Pair]:
         """The velocities, and the tokens of both halfway."""
@@ -342,10 +345,10 @@ class JointGenerator(Generator):
 
     def apart(self, latents: Tensor, shape: Format = USUAL) -> dit.Pair:
         """Flat states as latents of picture (b, c, f, h, w) and of sound (b, sounds, s)."""
-        grid = self._grid(shape)
-        pictures = self.network.channels * math.prod(grid)
-        picture, sound = latents.tensor_split([pictures], 1)
-        return picture.unflatten(1, (-1, *grid)), sound.unflatten(1, (self.network.sounds, -1))
+        picture, sound = latents.split(self._counts(shape), 1)
+        return picture.unflatten(1, (-1, *self._grid(shape))), sound.unflatten(
+            1, (self.network.sounds, -1)
+        )
 
     def field(
         self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
@@ -360,10 +363,9 @@ class JointGenerator(Generator):
             return _flat([v * (not known) for v, known in zip(speeds, given, strict=True)])
 
         asked, unasked = self._told(sentences)
-        scale = sound = min(guidance, 1.0)
-        if guidance != sound and not given[0]:
-            each = torch.tensor([[guidance], [sound]], device=self._where)
-            scale = self._each(*each, shape)
+        scale = min(guidance, 1.0)
+        if guidance > 1 and not given[0]:
+            scale = self._each(*torch.tensor([[guidance], [scale]], device=self._where), shape)
         return diffusion.conditional(velocity, asked, unasked, scale, PATH, "velocity")
 
     def times(self, steps: int, shape: Format = USUAL) -> Tensor:
@@ -373,10 +375,13 @@ class JointGenerator(Generator):
 
     def _each(self, picture: Tensor, sound: Tensor, shape: Format) -> Tensor:
         """What is so of a picture and of its sound, (..., 1), for each number of a state: (..., n)."""
-        numbers = self.network.channels * math.prod(self._grid(shape))
-        counts = numbers, self.network.sounds * patches.SOUNDS * shape.frames
-        each = zip((picture, sound), counts, strict=True)
+        each = zip((picture, sound), self._counts(shape), strict=True)
         return torch.cat([what.expand(*what.shape[:-1], n) for what, n in each], -1)
+
+    def _counts(self, shape: Format) -> tuple[int, int]:
+        """How many numbers of a state are the picture's, and how many the sound's."""
+        pictures = self.network.channels * math.prod(self._grid(shape))
+        return pictures, self.network.sounds * patches.SOUNDS * shape.frames
 
     def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
         def kept(field, path, x_t, *rest) -> tuple[Tensor, Tensor]:

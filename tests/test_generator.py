@@ -236,7 +236,7 @@ def test_what_is_given_stays_and_the_other_is_made_for_it(joint, known, move):
     assert not any(level[known].any() for level in levels), "the network is told that it is clean"
     assert levels[0][made].eq(1).all()
     one, another = give(given).draw(**ask), give(other).draw(**ask)
-    assert (one[made] - another[made]).abs().max() > 1e-6
+    assert (one[made] - another[made]).abs().max() > 1e-4
     assert joint.known == (None, None), "the model itself is as before"
 
 
@@ -307,7 +307,7 @@ def test_tokens_guess_for_each_latent_of_sound_they_last(joint):
     halfway = []
     joint.network.dit.blocks[0].register_forward_hook(lambda _, args, out: halfway.append(out))
     velocities, (seen, heard) = joint.network.both(*given)
-    many = generator.HEARD
+    many = generator.WRITTEN
     assert seen.shape == (2, 48, 16, many) and heard.shape == (2, 18, 2, many)
     x = nn.functional.rms_norm(halfway[0], (32,))
     torch.testing.assert_close(seen.flatten(2), joint.network.listen[0](x[:, :48]))

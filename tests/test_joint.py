@@ -64,6 +64,15 @@ def test_pictures_are_ahead_of_sounds_that_are_made_with_them_and_some_are_given
     assert abs(times.mean() - 0.5) < 0.05, "the lead is drawn evenly on a logarithmic scale"
 
 
+def test_where_neither_is_given_nor_ahead_the_levels_have_nothing_to_do_with_one_another(
+    monkeypatch,
+):
+    monkeypatch.setattr(joint, "BOTH", 0.0)
+    both = torch.stack(joint.draw_levels(20_000, torch.Generator().manual_seed(0)))
+    rest = both[:, (both > 0).all(0)]
+    assert abs(rest.corrcoef()[0, 1]) < 0.05
+
+
 def test_what_is_given_counts_for_nothing():
     made = torch.randn(4, 8, 5, 8, 8), torch.randn(4, 16, 68), TOKENISER(["a red 3"] * 4)
 
@@ -157,7 +166,7 @@ def test_guesses_are_asked_for_until_late(few):
 def test_a_wrong_guess_costs_what_it_should():
     torch.manual_seed(0)
     sounds = torch.randn(4, 16, 68)
-    heard = torch.randn(4, 68, generator.HEARD)
+    heard = torch.randn(4, 68, generator.WRITTEN)
     made = torch.randn(4, 8, 5, 8, 8), sounds, heard, TOKENISER(["a red 3"] * 4)
 
     class Guesses(nn.Module):

@@ -87,21 +87,16 @@ EQUAL = "together, at equal noise"  # the same network as "together", asked in a
 
 
 @functools.cache
-def data(kept: int) -> tuple[Tensor, Tensor, list[scene.Scene]]:
-    """Latents of pictures and of sounds, and their scenes."""
+def data(kept: int) -> tuple[Tensor, Tensor, Tensor, list[scene.Scene]]:
+    """Latents of pictures and of sounds, what is heard, see `joint.transcript`, and the scenes."""
     scenes = held_out.draw_scenes(kept, train.step_seed(7, 0), world=WORLD)
     hear = functools.partial(sound.audio, frames=FRAMES)
     return (
         cache.latents(f"together-seen-{kept}", latents.video_codec(), scenes, render.video),
         cache.latents(f"together-heard-{kept}", joint.audio_codec(), scenes, hear),
+        joint.transcript(scenes, FRAMES),
         scenes,
     )
-
-
-@functools.cache
-def written(kept: int) -> Tensor:
-    """What is heard in them; see `joint.transcript`."""
-    return joint.transcript(data(kept)[2], FRAMES)
 
 
 def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> tuple[Tensor, ...]:
@@ -111,9 +106,7 @@ def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> 
     """
     step = train.step_of(draws, plan.seed)
     *made, scenes = data(kept or KEPT)
-    picked = latents.pick_all(
-        (*made, written(kept or KEPT)), scenes, plan.batch, draws, video.tokens
-    )
+    picked = latents.pick_all(made, scenes, plan.batch, draws, video.tokens)
     return joint.told(picked, step, plan)
 
 
@@ -161,11 +154,12 @@ def run(seed: int, follow: Follow, n: int = 200) -> dict:
         "same words": _rows(generator.Clip(real.video, sound.audio(again)), asked),
     }
     for name in WAYS:
-        ready = trained(name, seed, follow)
-        found[name] = _rows(joint.in_parts(functools.partial(_ask, ready, said), n, seed), asked)
+        asking = {name: trained(name, seed, follow)}
         if name == "together":
-            ask = functools.partial(_ask, replace(ready, lead=1.0), said)
-            found[EQUAL] = _rows(joint.in_parts(ask, n, seed), asked)
+            asking[EQUAL] = replace(asking[name], lead=1.0)
+        for what, ready in asking.items():
+            ask = functools.partial(_ask, ready, said)
+            found[what] = _rows(joint.in_parts(ask, n, seed), asked)
     return found
 
 

@@ -1,8 +1,9 @@
 """Text to video with sound: one transformer denoises both, and makes either for the other.
 
 It begins as the transformer of `video`, whose pictures it knows how to draw; sound begins with a copy of the
-picture's ways to think. In half of all clips picture and sound are equally noisy; in some one of the two is
-clean, which teaches to make the other for it; in the rest their noise has nothing to do with one another.
+picture's ways to think. In many clips the picture is ahead of the sound, a little or far, on the way from
+noise; in others one of the two is clean, which teaches to make the other for it; in the rest their noise has
+nothing to do with one another.
 
 Halfway through the blocks each token, of either kind, also guesses what is heard while it lasts: how loud it
 is, which notes are struck, what hums. That is what the one must know of the other: as tokens of `video` guess
@@ -84,7 +85,7 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def told(made: tuple[Tensor, ...], step: int, plan: train.Plan) -> tuple[Tensor, ...]:
-    """A batch with what is heard in it, (b, s, HEARD), where guesses of it are still asked for.
+    """A batch with what is heard in it, (b, s, WRITTEN), where guesses of it are still asked for.
 
     made: latents of pictures and sounds, what is written down of these, tokens.
     """
@@ -105,9 +106,8 @@ def transcript(scenes: list[scene.Scene], frames: int) -> Tensor:
     First how strongly each digit's note is struck, a stroke smoothed by a Gaussian of WIDE seconds, then how
     loudly each digit hums; both in units of their spread.
     """
-    times = (torch.arange(frames * patches.SOUNDS * FINE) + 0.5) / (
-        scene.SAMPLE_RATE / codec.STRIDE * FINE
-    )
+    each = patches.SOUNDS * FINE  # times in a frame
+    times = (torch.arange(frames * each) + 0.5) / (scene.FRAMES_PER_SECOND * each)
     pages = []
     for one in scenes:
         page = torch.zeros(2 * len(scene.DIGITS), len(times))
