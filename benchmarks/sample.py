@@ -1,6 +1,6 @@
 """How long a sentence takes to become a file, alone and among 64.
 
-    python benchmarks/sample.py [--model joint]
+    python benchmarks/sample.py [--model video]
 
 Clips of 17 frames at 32×32, with the default steps and guidance, all in one run on this machine's cores: one
 sentence at a time, and 64 in one batch, until the clips are drawn, and until each is an .mp4. The medians of
@@ -36,7 +36,7 @@ def seconds(ready: generator.Generator, sentences: list[str], folder: Path) -> t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--model", choices=generator.NAMES, default="video")
+    parser.add_argument("--model", choices=generator.NAMES, default="joint")
     options = parser.parse_args()
     rounds, ready = options.rounds, generator.load(options.model)
     scenes = held_out.draw_scenes(BATCH, 0, world=scene.FULL)

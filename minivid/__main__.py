@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--model",
         choices=generator.NAMES,
-        default="video",
+        default="joint",
         help="joint draws picture and sound, video a silent picture",
     )
     sample.add_argument("--steps", type=int, default=generator.STEPS)

@@ -401,7 +401,7 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.flatten(1) for part in latents], 1)
 
 
-def load(name: str = "video") -> Generator:
+def load(name: str = "joint") -> Generator:
     """The shipped generator of that name, on the CPU: "joint", a `JointGenerator`, or "video"."""
     if name not in NAMES:
         raise ValueError(f"no generator is called {name!r}. There are: {', '.join(NAMES)}.")

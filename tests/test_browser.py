@@ -35,7 +35,8 @@ NOTEBOOKS = [
     "05_latent_diffusion.ipynb",
     "06_spacetime_patches.ipynb",
     "07_diffusion_transformer.ipynb",
-]
+    "08_audio_video.ipynb",
+]  # 00 has a playground, and a test of its own
 RUN_SECONDS = 360  # for all cells of one notebook
 SLIDER_SECONDS = 60  # for one answer to a slider
 FEW = 10  # steps of each training
@@ -295,6 +296,65 @@ def test_a_reader_runs_the_notebook_and_moves_its_sliders(notebook, lab, browser
     with opened(browser, lab.url(notebook)) as page:
         assert errors(run_all_cells(page)) == []
         assert_sliders_answer(page, notebook.removesuffix(".ipynb"), screenshots)
+        assert red_boxes(page) == []
+
+
+PLAYER = """
+async (video) => {
+    const bytes = await (await fetch(video.src)).arrayBuffer();
+    const sound = await new OfflineAudioContext(1, 8192, 8192).decodeAudioData(bytes);
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    const context = canvas.getContext('2d');
+    context.drawImage(video, 0, 0);
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    return {
+        width: video.videoWidth,
+        seconds: video.duration,
+        played: video.currentTime > 0,
+        colours: new Set(new Uint32Array(pixels.buffer)).size,
+        sounds: sound.duration,
+        loudest: sound.getChannelData(0).reduce((most, x) => Math.max(most, Math.abs(x)), 0),
+    };
+}
+"""  # what a video element shows and sounds like
+
+
+def ask(page: Page, panel: Locator, sentence: str) -> None:
+    """Type a sentence into the playground and press Draw, by keyboard alone."""
+    panel.locator(".widget-combobox input").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(sentence)
+    draw = panel.get_by_role("button", name="Draw", exact=True)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if draw.evaluate("button => button === document.activeElement"):
+            page.keyboard.press("Enter")
+            return
+    pytest.fail("Tab does not lead from the prompt to the button")
+
+
+def test_a_reader_asks_the_playground_and_sees_and_hears_the_answer(lab, browser, screenshots):
+    with opened(browser, lab.url("00_start_here.ipynb")) as page:
+        assert errors(run_all_cells(page)) == []
+        sliders = cells_with_sliders(page)[0]
+        screenshot(page, sliders, screenshots / "00_slider.png")
+        assert press_until_it_answers(page, sliders), "the slider moved, what it shows stayed"
+        panel = page.locator(".jp-CodeCell", has=page.locator(".widget-combobox"))
+        ask(page, panel, "a pruple 3 moves right")
+        panel.get_by_role("status").filter(has_text="purple").wait_for(timeout=10_000)
+        ask(page, panel, "a green 5 moves left")
+        panel.locator("select option").filter(has_text="1: a green 5 moves left").wait_for(
+            state="attached", timeout=60_000
+        )
+        video = panel.locator("video")
+        video.scroll_into_view_if_needed()
+        page.wait_for_timeout(1500)
+        found = video.evaluate(PLAYER)
+        page.screenshot(path=screenshots / "00_playground.png")
+        assert found["width"] >= 32 and found["colours"] > 100 and found["played"], found
+        assert found["seconds"] > 2 and found["sounds"] > 2 and found["loudest"] > 0.05, found
+        assert panel.get_by_text("seen by the judge").is_visible()
         assert red_boxes(page) == []
 
 

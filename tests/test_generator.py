@@ -293,7 +293,7 @@ def test_the_command_writes_sound_where_a_file_can_hold_it(joint, tmp_path, monk
         assert capsys.readouterr().out.endswith(("silent\n", "with sound\n")[tracks])
 
 
-@pytest.mark.parametrize("ask, name", [([], "video"), (["--model", "joint"], "joint")])
+@pytest.mark.parametrize("ask, name", [([], "joint"), (["--model", "video"], "video")])
 def test_the_command_asks_the_model_that_is_named(small, tmp_path, monkeypatch, ask, name):
     asked = []
     monkeypatch.setattr(generator, "load", lambda name: (asked.append(name), small)[1])

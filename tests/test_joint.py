@@ -50,6 +50,13 @@ def test_a_batch_picks_picture_sound_and_caption_of_one_scene(few):
         assert all_sounds[k].float().equal(heard)
 
 
+def test_a_training_on_large_batches_is_drawn_from_more_clips():
+    at = generator.USUAL
+    few, many = (joint.count_kept(joint.RECIPE.plans[scale], at) for scale in ("laptop", "gpu"))
+    assert few == joint.FORMATS[at][0] and many == 2 * few
+    assert joint.count_kept(train.Plan(1, joint.ENOUGH_FOR, 1e-3), at) == few
+
+
 def test_pictures_are_ahead_of_sounds_that_are_made_with_them_and_some_are_given():
     first, second = joint.draw_levels(20_000, torch.Generator().manual_seed(0))
     seen, heard = first == 0, second == 0
@@ -238,4 +245,6 @@ def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch):
         assert right > 0.9 and floor < 0.6 and ceiling > 0.9
         assert table["sound_for_" + key]["ours"] == 0, "it was mute"
         assert table["picture_for_" + key]["ours"] == pytest.approx(ceiling)
+    assert table["easy_onset_f1"]["ours"] > 0.9 and table["easy_onset_f1"]["ceiling"] > 0.9
+    assert "easy_hum" not in table, "nobody hums there"
     assert abs(table["late"]["ours"]) < 20 and table["pitch"]["ours"] > 0.9

@@ -238,7 +238,8 @@ def test_shipped_cards_tell_how_the_weights_were_made():
         card = weights.card(name)
         network = recipes.load(name)
         assert card["parameters"] == sum(p.numel() for p in network.parameters())
-        assert card["plan"]["steps"] == recipe.plans["laptop"].steps, name
+        assert train.Plan(**card["plan"]) == recipe.plans[card["scale"]], name
+        assert card["scale"] in recipe.ships
         assert card["seconds"] > 0 and card["score"] and json.dumps(card)
 
 
@@ -283,6 +284,25 @@ def test_the_command_line_trains_and_scores(name, tmp_path, monkeypatch, capsys)
     assert main(["score", "nothing"]) == 1
     assert "There are: judge, pixels" in capsys.readouterr().err
     assert main(["score", name, "--seed", "-1"]) == 1
+
+
+@pytest.mark.parametrize("ships, name", [(("laptop",), "tiny-gpu"), (("laptop", "gpu"), "tiny")])
+def test_a_scale_that_is_shipped_is_called_as_the_recipe_is(ships, name, tmp_path, monkeypatch):
+    plan = train.Plan(1, 2, 1e-3)
+    recipe = recipes.Recipe(
+        "a line",
+        build=lambda at: nn.Linear(3, 3),
+        draw=lambda plan, draws: (torch.randn(plan.batch, 3, generator=draws),),
+        loss=lambda network, made, draws: network(made[0]).square().mean(),
+        plans={"laptop": plan, "gpu": plan},
+        score=lambda network, n, seed: {},
+        ships=ships,
+    )
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    list(recipes.run("tiny", "gpu", tmp_path))
+    assert [path.stem for path in tmp_path.glob("*.safetensors")] == [name]
+    assert weights.card(name)["scale"] == "gpu"
 
 
 class Chain(nn.Module):

@@ -29,6 +29,7 @@ from minivid.experiments import (
     samplers,
     sizes,
     speeds,
+    together,
 )
 from minivid.experiments.keeping import FOLDER, Follow
 
@@ -51,6 +52,7 @@ EXPERIMENTS = {
     "prediction": prediction,
     "optimizers": optimizers,
     "binding": binding,
+    "together": together,
 }
 
 

@@ -7,7 +7,7 @@ together under a handicap: one tells sound the time by the number of its tokens 
 other lets sound think with the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found both to
 matter). All begin with what `video` knows, and have yet to learn sound; all guess what is heard, halfway,
 even of a sound that they never see. "Same words" is the real sound of another scene of which the same is
-said: as near as two can come who share nothing but the sentence.
+said: what two perfect models would get that share nothing but the sentence.
 """
 
 import functools
@@ -28,7 +28,7 @@ WHAT = "sound and picture made apart, one after the other, and together: sync at
 SEEDS = (0, 1, 2)
 WORLD = replace(scene.EASY, hums=0.5)
 FRAMES, KEPT = 17, 6000
-PLAN = train.Plan(800, 32, learning_rate=1e-3, muon=0.02, compiled=True)
+PLAN = train.Plan(600, 32, learning_rate=1e-3, muon=0.02, compiled=True)
 
 
 class Apart(generator.TextToClip):
@@ -116,7 +116,7 @@ def trained(
     """A way that was learned, ready to be asked."""
     way, plan = WAYS[name], replace(plan, seed=seed)
     torch.manual_seed(seed)
-    network = joint.begun(way.network(len(TOKENISER.words)))
+    network = joint.begun(way.network(len(TOKENISER.words))).to(train.device())
     learned = followed(
         network,
         functools.partial(joint.loss, levels=way.levels),

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from minivid import train, weights
-from minivid.recipes import clips, codecs, judging, latents, pixels, reader, video, words
+from minivid.recipes import clips, codecs, joint, judging, latents, pixels, reader, video, words
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
@@ -33,6 +33,7 @@ RECIPES = {
     "latents": latents.RECIPE,
     "reader": reader.RECIPE,
     "video": video.RECIPE,
+    "joint": joint.RECIPE,
 }
 
 
@@ -69,7 +70,7 @@ def run(name: str, at: str, runs: Path) -> Iterator[train.Progress]:
     if progress is None:
         raise ValueError(f"{clock} is a finished training. Delete it to train {name} again.")
     made.finish(progress.network)
-    shipped = name if at == "laptop" else f"{name}-{at}"
+    shipped = name if at in made.ships else f"{name}-{at}"
     card = {
         "model": name,
         "what": made.what,

@@ -41,6 +41,7 @@ FORMATS = {
     Format(17, 32, 48): (6_000, 0.15),
     Format(17, 48, 32): (6_000, 0.15),
 }
+ENOUGH_FOR = 128  # clips in a batch: twice as many are drawn from twice as many
 BOTH, SEEN, HEARD = 0.4, 0.3, 0.15  # shares: both made, picture given, sound given
 MOST_AHEAD = 16.0  # of pictures whose sound is made with them, how far the farthest are ahead
 GUESS = 1.0  # what the guesses' mean error counts beside the sum of both velocities'
@@ -58,10 +59,14 @@ def audio_codec() -> codec.AudioCodec:
 
 @functools.cache
 def training_set(n: int, at: Format) -> tuple[Tensor, Tensor, list[scene.Scene]]:
-    """Latents of pictures, latents of their sounds, and the scenes: those of `video`."""
+    """Latents of pictures, latents of their sounds, and the scenes, drawn as `video` draws its own."""
     pictures, scenes = video.training_set(n, at)
     make = functools.partial(sound.audio, frames=at.frames)
-    return pictures, cache.latents(f"sound-{video.mark(at)}", audio_codec(), scenes, make), scenes
+    return (
+        pictures,
+        cache.latents(f"sound-{video.mark(at)}-{n}", audio_codec(), scenes, make),
+        scenes,
+    )
 
 
 @functools.cache
@@ -77,11 +82,16 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     """
     step = train.step_of(generator, plan.seed)
     at = video.draw_format(FORMATS, generator)
-    n = FORMATS[at][0]
+    n = count_kept(plan, at)
     pictures, sounds, scenes = training_set(n, at)
-    kept = pictures, sounds, written(n, at)
+    made = pictures, sounds, written(n, at)
     many = video.as_many(plan, pictures)
-    return told(latents.pick_all(kept, scenes, many, generator, video.tokens), step, plan)
+    return told(latents.pick_all(made, scenes, many, generator, video.tokens), step, plan)
+
+
+def count_kept(plan: train.Plan, at: Format) -> int:
+    """How many clips of a format are kept to train on: more for larger batches, see ENOUGH_FOR."""
+    return FORMATS[at][0] * max(1, plan.batch // ENOUGH_FOR)
 
 
 def told(made: tuple[Tensor, ...], step: int, plan: train.Plan) -> tuple[Tensor, ...]:
@@ -214,44 +224,59 @@ def generator_of(network: TextToClip) -> JointGenerator:
 def score(network: TextToClip, n: int, seed: int) -> dict:
     """The pictures as those of `video`; whether sound and picture belong together; either for the other.
 
-    `full_` rows: of everything a caption says, in scenes of the full world; `sound_for_` rows: for the
-    pictures of real clips, whose sound is not heard; `picture_for_` rows: for their sounds. Ceilings: real
-    clips.
+    `full_` rows: of everything a caption says, in scenes of the full world, of which the rows of sync are,
+    too, but for the `easy_` ones; `sound_for_` rows: for the pictures of real clips, whose sound is not
+    heard; `picture_for_` rows: for their sounds. Ceilings: real clips.
     """
-    ready = generator_of(network)
+    ready, drawn = generator_of(network), []
 
     def draw(sentences: list[str], seed: int) -> Tensor:
-        return ready.draw(sentences, seed).video
+        drawn.append(ready.draw(sentences, seed))
+        return drawn[-1].video
 
     rows = clips.scored(draw, n, seed)
+    # It first asks for these scenes, of which the pictures were scored; here are their sounds.
+    easy, made = (
+        _real(held_out.draw_scenes(n, seed)),
+        Clip(*map(torch.cat, zip(*drawn, strict=True))),
+    )
+    ceiling = _belong(sync.watch(easy.video), easy.audio)
+    rows |= _under(
+        ceiling, _belong(sync.watch(made.video[:n].cpu()), made.audio[:n].cpu()), "easy_"
+    )
     scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
-    said = [captions.write(one.describe()) for one in scenes]
-    real = Clip(render.video(scenes), sound.audio(scenes))
+    said, real = [captions.write(one.describe()) for one in scenes], _real(scenes)
     viewer = referee()
     truth = clips.look(viewer, real.video)
-    watched, heard = sync.sightings(truth), listener.listen(real.audio)
-    ceiling = sync.table(watched, heard, USUAL.frames)
+    ceiling = _belong(sync.sightings(truth), real.audio)
     made = in_parts(lambda some, seed: ready.draw(said[some], seed), n, seed)
     seen = clips.look(viewer, made.video)
     shown = agreement([one.describe() for one in scenes], seen, truth)
     rows |= {f"full_{key}": row for key, row in shown.items()}
-    with_sound = in_parts(
+    rows |= _under(ceiling, _belong(sync.sightings(seen), made.audio))
+    made = in_parts(
         lambda some, seed: ready.watching(real.video[some]).draw(said[some], seed), n, seed
     )
-    with_picture = in_parts(
+    rows |= _under(ceiling, _belong(sync.sightings(truth), made.audio), "sound_for_")
+    made = in_parts(
         lambda some, seed: ready.hearing(real.audio[some]).draw(said[some], seed), n, seed
     )
-    both = sync.sightings(seen), listener.listen(made.audio)
-    for_picture = listener.listen(with_sound.audio)
-    for_sound = sync.watch(with_picture.video)
-    for prefix, some in (
-        ("", both),
-        ("sound_for_", (watched, for_picture)),
-        ("picture_for_", (for_sound, heard)),
-    ):
-        for key, row in sync.table(*some, USUAL.frames).items():
-            rows[prefix + key] = row | {"ceiling": ceiling[key]["ours"]}
-    return rows
+    return rows | _under(ceiling, _belong(sync.watch(made.video), real.audio), "picture_for_")
+
+
+def _real(scenes: list[scene.Scene]) -> Clip:
+    return Clip(render.video(scenes), sound.audio(scenes))
+
+
+def _belong(seen: list[sync.Sighting], audio: Tensor) -> dict:
+    """Rows of what is seen against a sound."""
+    return sync.table(seen, listener.listen(audio), USUAL.frames)
+
+
+def _under(ceiling: dict, rows: dict, prefix: str = "") -> dict:
+    """The rows under what real clips reach: their own rows."""
+    best = {key: row["ours"] for key, row in ceiling.items()}
+    return {prefix + key: row | {"ceiling": best.get(key)} for key, row in rows.items()}
 
 
 def in_parts(draw: Callable[[slice, int], Clip], n: int, seed: int) -> Clip:
@@ -265,9 +290,12 @@ RECIPE = Recipe(
     build=build,
     draw=batch,
     loss=loss,
-    plans=video.RECIPE.plans
-    | {
-        "laptop": dataclasses.replace(video.RECIPE.plans["laptop"], steps=7000, batch=48, decay=0.6)
+    plans={
+        "laptop": dataclasses.replace(
+            video.RECIPE.plans["laptop"], steps=7000, batch=48, decay=0.6
+        ),
+        "gpu": dataclasses.replace(video.RECIPE.plans["gpu"], steps=6950, decay=0.5),
     },
     score=score,
+    ships=("laptop", "gpu"),
 )

@@ -14,7 +14,8 @@ class Recipe:
     """How one model is made and measured.
 
     draw: (plan, generator) -> a batch; score: (network, n, seed) -> a table of metrics; finish: what is
-    measured of a trained network and travels with its weights.
+    measured of a trained network and travels with its weights; ships: the scales whose weights are called
+    as the recipe is; those of another scale have its name behind.
     """
 
     what: str
@@ -24,6 +25,7 @@ class Recipe:
     plans: dict[str, train.Plan]
     score: Callable[[nn.Module, int, int], dict]
     finish: Callable[[nn.Module], None] = lambda network: None
+    ships: tuple[str, ...] = ("laptop",)
 
 
 def entry(right, floor=None, ceiling: float | None = None) -> dict:

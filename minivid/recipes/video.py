@@ -47,14 +47,16 @@ def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
     room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
-    return cache.latents(f"video-{mark(at)}", latents.video_codec(), scenes, filming(at)), scenes
+    return cache.latents(
+        f"video-{mark(at)}-{n}", latents.video_codec(), scenes, filming(at)
+    ), scenes
 
 
 @functools.cache
 def shown(n: int, at: Format) -> Tensor:
     """What each token of these latents shows, as the teacher sees it: (n, TAUGHT, f, h / 2, w / 2)."""
     scenes = training_set(n, at)[1]
-    return cache.latents(f"shown-{mark(at)}", teacher.teacher(TAUGHT), scenes, filming(at))
+    return cache.latents(f"shown-{mark(at)}-{n}", teacher.teacher(TAUGHT), scenes, filming(at))
 
 
 def filming(at: Format) -> Callable[[list[scene.Scene]], Tensor]:
