@@ -322,7 +322,7 @@ async (video) => {
 
 def ask(page: Page, panel: Locator, sentence: str) -> None:
     """Type a sentence into the playground and press Draw, by keyboard alone."""
-    panel.locator(".widget-combobox input").focus()
+    panel.locator("input[list]").focus()
     page.keyboard.press("Control+A")
     page.keyboard.type(sentence)
     draw = panel.get_by_role("button", name="Draw", exact=True)
@@ -340,7 +340,7 @@ def test_a_reader_asks_the_playground_and_sees_and_hears_the_answer(lab, browser
         sliders = cells_with_sliders(page)[0]
         screenshot(page, sliders, screenshots / "00_slider.png")
         assert press_until_it_answers(page, sliders), "the slider moved, what it shows stayed"
-        panel = page.locator(".jp-CodeCell", has=page.locator(".widget-combobox"))
+        panel = page.locator(".jp-CodeCell", has=page.locator("input[list]"))
         ask(page, panel, "a pruple 3 moves right")
         panel.get_by_role("status").filter(has_text="purple").wait_for(timeout=10_000)
         ask(page, panel, "a green 5 moves left")
