@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import experiments, files, generator, recipes, show
+from minivid import experiments, files, generator, recipes, show, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,11 +59,16 @@ def parser() -> argparse.ArgumentParser:
         sample.add_argument(f"--{side}", type=int, default=getattr(generator.USUAL, side))
     sample.set_defaults(run=_sample)
 
-    train = commands.add_parser("train", help="train a model by its recipe and keep its weights")
-    train.add_argument("name", help=f"{names}, or all")
-    train.add_argument("--scale", choices=recipes.SCALES, default=None)
-    train.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
-    train.set_defaults(run=_train)
+    training = commands.add_parser("train", help="train a model by its recipe and keep its weights")
+    training.add_argument("name", help=f"{names}, or all")
+    training.add_argument("--scale", choices=recipes.SCALES, default=None)
+    training.add_argument(
+        "--parts",
+        type=int,
+        help="learn from each batch in so many parts, which the processes of torchrun share",
+    )
+    training.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
+    training.set_defaults(run=_train)
 
     score = commands.add_parser("score", help="measure the shipped weights on fresh scenes")
     score.add_argument("name", help=names)
@@ -94,11 +99,16 @@ def _sample(options) -> None:
 
 
 def _train(options) -> None:
+    with train.together() as rank:
+        _train_each(options, silent=rank > 0)
+
+
+def _train_each(options, silent: bool) -> None:
     at = options.scale or recipes.scale()
     for name in recipes.RECIPES if options.name == "all" else [options.name]:
         steps = recipes.recipe(name).plans[at].steps
-        with tqdm(total=steps, desc=f"{name} ({at})", unit="step") as bar:
-            for progress in recipes.run(name, at, options.runs):
+        with tqdm(total=steps, desc=f"{name} ({at})", unit="step", disable=silent) as bar:
+            for progress in recipes.run(name, at, options.runs, options.parts):
                 if bar.n == 0:  # a training that is resumed begins where it stopped
                     bar.initial = bar.n = bar.last_print_n = progress.step - 1
                 bar.update(progress.step - bar.n)

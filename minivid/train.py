@@ -3,12 +3,16 @@
 Every step draws its batch and its noise from a seed made of the plan's seed and the step's number,
 so a run that was killed and resumed sees what an uninterrupted one sees. The weights that are kept
 are an exponential moving average (EMA), short at first and longer as training goes on.
+
+A batch may be learned from in parts, each with noise of its own: by one process in turn, or by several at
+once (`torchrun`, data parallel), whose gradients are added up. Which process had which part changes nothing.
 """
 
 import contextlib
 import copy
 import functools
 import io
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from minivid import files
 
@@ -31,7 +35,7 @@ class Plan:
     precision: "fp32" or "bf16" (autocast; weights stay fp32). muon: where it is not 0, the matrices of
     linear layers and the kernels of convolutions learn by Muon, at this rate, and only the rest by AdamW.
     compiled: each layer of a list of layers, by torch.compile where that works; a transformer then trains
-    faster, a U-Net hardly.
+    faster, a U-Net hardly. parts: in how many parts a batch is learned from; processes share them.
     """
 
     steps: int
@@ -46,6 +50,7 @@ class Plan:
     precision: str = "fp32"
     muon: float = 0.0
     compiled: bool = False
+    parts: int = 1
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
@@ -87,9 +92,18 @@ def train(
     `checkpoint` path the state is saved there each `every` steps and at the end, and a file that is
     already there is resumed from: the losses that follow are, to the bit, those of a run that was
     never interrupted. A longer plan may go on from there as long as the rate has not begun to fall.
-    Raises ValueError for a torn checkpoint or one of another plan, and FloatingPointError, naming the
-    seed of the batch, where the loss is no longer finite.
+    Where several processes run this (see `together`), each learns from its share of a batch's parts, and the
+    first alone saves; all yield the same.
+    Raises ValueError for a torn checkpoint or one of another plan, and for more processes than parts, or
+    parts that cannot be shared evenly; and FloatingPointError, naming the seed of the batch, where the loss
+    is no longer finite.
     """
+    rank, processes = place()
+    if plan.parts % processes:
+        raise ValueError(
+            f"{processes} processes cannot share the {plan.parts} parts of a batch evenly. Allowed are "
+            f"{', '.join(str(n) for n in range(1, plan.parts + 1) if plan.parts % n == 0)} processes."
+        )
     where = next(network.parameters()).device
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimizer = Optimizer(network, plan)
@@ -106,20 +120,28 @@ def train(
                 layer.compile(dynamic=False)
     for step in range(done, plan.steps):
         generator = torch.Generator().manual_seed(seed := step_seed(plan.seed, step))
-        batch = tuple(tensor.to(where) for tensor in draw(generator))
-        with _autocast(plan, where):
-            value = loss(network, batch, generator)
+        network.zero_grad()
+        value = torch.zeros((), device=where)
+        for part, share, noise in _parts(draw(generator), plan.parts, generator)[rank::processes]:
+            with _autocast(plan, where):
+                missed = share * loss(network, tuple(tensor.to(where) for tensor in part), noise)
+            missed.backward()
+            value += missed.detach()
+        if processes > 1:
+            _add_up(network, value)
         if not value.isfinite():
             raise FloatingPointError(
                 f"the loss is {value.item()} at step {step} (batch seed {seed}); the averaged weights are "
                 "from before it. Lower the learning rate, or resume from the last checkpoint."
             )
-        network.zero_grad()
-        value.backward()
         nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
         optimizer.step(plan.share(step))
         _follow(average, network, min(plan.ema, (1 + step) / (10 + step)))
-        if checkpoint is not None and ((step + 1) % every == 0 or step + 1 == plan.steps):
+        if (
+            checkpoint is not None
+            and rank == 0
+            and ((step + 1) % every == 0 or step + 1 == plan.steps)
+        ):
             seconds = time.monotonic() - began
             _save(checkpoint, plan, step + 1, seconds, network, average, optimizer)
         yield Progress(step + 1, value.item(), average, time.monotonic() - began)
@@ -188,10 +210,57 @@ def step_of(generator: torch.Generator, seed: int) -> int:
     return (generator.initial_seed() - seed * 1_000_003) % 2**31
 
 
+@contextlib.contextmanager
+def together() -> Iterator[int]:
+    """Join the processes that `torchrun` started, if it did: gives this one's rank, 0 alone or first."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield 0
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank()
+    finally:
+        distributed.destroy_process_group()
+
+
+def place() -> tuple[int, int]:
+    """This process's rank, and how many train together."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _parts(
+    batch: tuple[Tensor, ...], n: int, generator: torch.Generator
+) -> list[tuple[tuple[Tensor, ...], float, torch.Generator]]:
+    """A batch in n parts: tensors, their share of the batch, and what their noise is drawn from.
+
+    One part goes on with the batch's generator; of several each has a seed of its own.
+    """
+    if n == 1:
+        return [(batch, 1.0, generator)]
+    seeds = 2**31 + torch.randint(2**31, (n,), generator=generator)
+    draws = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
+    cut = zip(*(tensor.tensor_split(n) for tensor in batch), strict=True)
+    return [(part, len(part[0]) / len(batch[0]), one) for part, one in zip(cut, draws, strict=True)]
+
+
+def _add_up(network: nn.Module, value: Tensor) -> None:
+    """Add up what all processes found: gradients, and the loss."""
+    learning = [p for p in network.parameters() if p.grad is not None]
+    flat = torch.cat([value.view(1), *(p.grad.flatten() for p in learning)])
+    distributed.all_reduce(flat)
+    value.copy_(flat[0])
+    for parameter, found in zip(
+        learning, flat[1:].split([p.numel() for p in learning]), strict=True
+    ):
+        parameter.grad.copy_(found.view_as(parameter))
+
+
 def device() -> torch.device:
-    """CUDA where there is one, else MPS, else the CPU."""
+    """CUDA where there is one, of several this process's own, else MPS, else the CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -223,13 +292,17 @@ def _save(path: Path, plan: Plan, step: int, seconds: float, network, average, o
     files.write(path, content.getvalue())
 
 
+def parts_of(path: Path) -> int | None:
+    """In how many parts a batch was learned from in the training that is kept there; None if none is."""
+    if not path.exists():
+        return None
+    return Plan(**_read(path)["plan"]).parts
+
+
 def _resume(path: Path, plan: Plan, network, average, optimizer) -> tuple[int, float]:
-    advice = f"Delete {path} to begin anew."
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        step, seconds, before = state["step"], state["seconds"], asdict(Plan(**state["plan"]))
-    except Exception as error:
-        raise ValueError(f"{path} is torn or no checkpoint of ours ({error}). {advice}") from error
+    advice = _anew(path)
+    state = _read(path)
+    step, seconds, before = state["step"], state["seconds"], asdict(Plan(**state["plan"]))
     if before != asdict(plan) and not _same_so_far(before, plan, step):
         changed = {k: (before.get(k), v) for k, v in asdict(plan).items() if before.get(k) != v}
         raise ValueError(f"{path} was made by another plan, (then, now): {changed}. {advice}")
@@ -240,6 +313,22 @@ def _resume(path: Path, plan: Plan, network, average, optimizer) -> tuple[int, f
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     return step, seconds
+
+
+def _read(path: Path) -> dict:
+    """A checkpoint, of which at least plan, step and seconds are as they should be."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        Plan(**state["plan"]), state["step"], state["seconds"]
+    except Exception as error:
+        raise ValueError(
+            f"{path} is torn or no checkpoint of ours ({error}). {_anew(path)}"
+        ) from error
+    return state
+
+
+def _anew(path: Path) -> str:
+    return f"Delete {path} to begin anew."
 
 
 def _same_so_far(before: dict, plan: Plan, steps: int) -> bool:

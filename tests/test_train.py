@@ -4,8 +4,12 @@ import errno
 import functools
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -93,6 +97,72 @@ def test_the_seconds_of_all_runs_add_up(tmp_path, monkeypatch):
     _, before = _run(_small(), _plan(12), tmp_path / "c.pt", stop=6)
     _, first = _run(_small(), _plan(12), tmp_path / "c.pt", stop=7)
     assert first.seconds >= before.seconds > 6, "step 6 was saved a tick before it was shown"
+
+
+@pytest.mark.parametrize("batch", [4, 5])
+def test_parts_of_a_batch_cover_it_and_have_noise_of_their_own(batch):
+    draws = torch.Generator().manual_seed(0)
+    given = torch.arange(batch), torch.randn(batch, 3)
+    parts = train._parts(given, 3, draws)
+    assert torch.cat([part[0] for part, _, _ in parts]).equal(given[0])
+    assert torch.cat([part[1] for part, _, _ in parts]).equal(given[1])
+    assert [share for _, share, _ in parts] == [len(p[0]) / batch for p, _, _ in parts]
+    assert len({one.initial_seed() for _, _, one in parts}) == 3
+    assert all(2**31 <= one.initial_seed() < 2**32 for _, _, one in parts)
+    ((whole, share, same),) = train._parts(given, 1, draws)
+    assert whole is given and share == 1 and same is draws
+
+
+TOGETHER = """
+import json, sys
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[1])
+import test_train
+from minivid import train
+
+steps, parts, stop, folder = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
+torch.set_num_threads(1)
+with train.together() as rank:
+    plan = test_train._plan(steps, parts=parts, muon=0.02)
+    losses, end = test_train._run(test_train._small(), plan, folder / "c.pt", stop=stop or None)
+    total = sum(p.double().abs().sum().item() for p in end.network.parameters())
+    (folder / f"{rank}.json").write_text(json.dumps([losses, total]))
+"""
+
+
+def _torchrun(processes, folder, steps=6, parts=2, stop=0):
+    """What each process found, when so many train together: (losses, a sum of the weights)."""
+    folder.mkdir(exist_ok=True)
+    script = folder / "script.py"
+    script.write_text(TOGETHER)
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    command += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    given = [Path(__file__).parent, steps, parts, stop, folder]
+    made = subprocess.run(
+        [*command, str(script), *map(str, given)],
+        capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr[-2000:]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
+
+
+def test_two_processes_learn_what_one_does_and_one_goes_on_where_two_stopped(tmp_path):
+    ((alone, weight),) = _torchrun(1, tmp_path / "one")
+    pair = _torchrun(2, tmp_path / "two")
+    for losses, total in pair:
+        assert losses == pytest.approx(alone, rel=1e-4) and total == pytest.approx(weight, rel=1e-5)
+    assert len(set(alone)) == 6
+    _torchrun(2, tmp_path / "resumed", stop=4)  # the last save was at step 3
+    ((rest, total),) = _torchrun(1, tmp_path / "resumed")
+    assert rest == pytest.approx(alone[3:], rel=1e-4) and total == pytest.approx(weight, rel=1e-5)
+
+
+def test_parts_that_processes_cannot_share_are_refused(monkeypatch):
+    monkeypatch.setattr(train, "place", lambda: (0, 4))
+    with pytest.raises(ValueError, match="Allowed are 1, 2, 3, 6 processes"):
+        _run(_small(), _plan(2, parts=6))
 
 
 def test_one_batch_can_be_learned_by_heart():

@@ -8,7 +8,7 @@ CPU cores; "gpu": one GPU) and a score on scenes drawn fresh. `python -m minivid
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -57,18 +57,25 @@ def load(name: str) -> nn.Module:
     return weights.load(name, recipe(name).build("laptop"))
 
 
-def run(name: str, at: str, runs: Path) -> Iterator[train.Progress]:
-    """Train a model by its recipe, resuming what is in `runs`; at the end ship weights and card."""
+def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[train.Progress]:
+    """Train a model by its recipe, resuming what is in `runs`; at the end ship weights and card.
+
+    parts: in how many parts a batch is learned from; where none is given, as many as the training that is
+    resumed had, or as there are processes. The first process alone ships.
+    """
     made = recipe(name)
-    plan = made.plans[at]
+    rank, processes = train.place()
+    clock = Path(runs) / f"{name}-{at}.pt"
+    plan = replace(made.plans[at], parts=parts or train.parts_of(clock) or processes)
     torch.manual_seed(plan.seed)
     network = made.build(at).to(train.device())
-    clock = Path(runs) / f"{name}-{at}.pt"
     progress = None
     for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, clock):
         yield progress
     if progress is None:
         raise ValueError(f"{clock} is a finished training. Delete it to train {name} again.")
+    if rank:
+        return
     made.finish(progress.network)
     shipped = name if at in made.ships else f"{name}-{at}"
     card = {
