@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -773,3 +775,13 @@ def test_the_hour_uses_nothing_that_is_shipped_but_the_judge(folder, monkeypatch
     assert found["seconds"]["in all"] >= found["seconds"]["codec"] + found["seconds"]["latents"]
     assert {"digit", "all", "identity"} <= found["score"].keys()
     assert keeping.clips("hour")["clips"].shape == (8, 3, 17, 32, 32)
+
+
+def test_the_findings_quote_the_experiments():
+    page = Path(__file__).parents[1] / "docs" / "findings.md"
+    rows = re.findall(r"\| `([^`]+)` \| (.+?) \|", page.read_text(encoding="utf-8"))
+    assert len(rows) > 20
+    for path, quoted in rows:
+        name, *way = path.split(" / ")
+        mean, low, high = keeping.over_seeds(experiments.load(name)["results"], *way)
+        assert quoted == f"{mean:.3f} [{low:.3f}, {high:.3f}]", path
