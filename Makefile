@@ -15,7 +15,7 @@ INSTALL := set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-c
 SHORTLY := | { grep --line-buffered -E '^ *(Downloading|Using cached) [^ ]+(whl|gz) |^Installing|^Successfully' || true; }
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint notebooks train
+.PHONY: help lab test lint notebooks train docs
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1  -  /'
@@ -37,6 +37,9 @@ notebooks: .venv/.ready-dev  ## run every notebook again and store its outputs
 train: .venv/.ready  ## train every model again and write data/weights
 	$(BIN)/python -m minivid train all
 
+docs: .venv/.ready-docs  ## the notebooks and pages as a site, in build/site
+	$(BIN)/python docs/build.py
+
 # The environment. An empty file marks each finished step, so the second run has nothing to do.
 
 .venv/.made:
@@ -53,4 +56,9 @@ train: .venv/.ready  ## train every model again and write data/weights
 .venv/.ready-dev: .venv/.ready requirements-dev.txt
 	@echo "Installing what the tests need into .venv."
 	$(INSTALL) -r requirements-dev.txt $(SHORTLY)
+	@touch $@
+
+.venv/.ready-docs: .venv/.ready requirements-docs.txt
+	@echo "Installing what the site is built with into .venv."
+	$(INSTALL) -r requirements-docs.txt $(SHORTLY)
 	@touch $@
