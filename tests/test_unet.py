@@ -67,6 +67,7 @@ def test_parameter_counts_are_those_the_notebooks_quote():
         "audio_codec": 1_505_952,
         "latents": 1_078_824,
         "video": 3_011_728,
+        "joint": 4_366_074,
     }
     assert sum(p.numel() for p in UNet(width=32).parameters()) == 1_015_148
 
