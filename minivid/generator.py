@@ -27,9 +27,7 @@ STEPS = 32
 GUIDANCE = 4.0
 NAMES = ("joint", "video")  # of the generators that `load` knows
 WIDTH, DEPTH = 128, 8  # of the transformer
-WRITTEN = (
-    21  # numbers in which a token says what is heard: loudness, each digit's note, each digit's hum
-)
+WRITTEN = 21  # numbers in which a token says what is heard: loudness, each digit's note and hum
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
 # Sound is made a little behind the picture: where that is at t, sound is at shift(t, LEAD). What is seen then
 # tells what is to be heard; see the notebook on audio and video.

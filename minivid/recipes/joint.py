@@ -62,11 +62,8 @@ def training_set(n: int, at: Format) -> tuple[Tensor, Tensor, list[scene.Scene]]
     """Latents of pictures, latents of their sounds, and the scenes, drawn as `video` draws its own."""
     pictures, scenes = video.training_set(n, at)
     make = functools.partial(sound.audio, frames=at.frames)
-    return (
-        pictures,
-        cache.latents(f"sound-{video.mark(at)}-{n}", audio_codec(), scenes, make),
-        scenes,
-    )
+    sounds = cache.latents(f"sound-{video.mark(at)}-{n}", audio_codec(), scenes, make)
+    return pictures, sounds, scenes
 
 
 @functools.cache
@@ -236,14 +233,10 @@ def score(network: TextToClip, n: int, seed: int) -> dict:
 
     rows = clips.scored(draw, n, seed)
     # It first asks for these scenes, of which the pictures were scored; here are their sounds.
-    easy, made = (
-        _real(held_out.draw_scenes(n, seed)),
-        Clip(*map(torch.cat, zip(*drawn, strict=True))),
-    )
+    easy = _real(held_out.draw_scenes(n, seed))
     ceiling = _belong(sync.watch(easy.video), easy.audio)
-    rows |= _under(
-        ceiling, _belong(sync.watch(made.video[:n].cpu()), made.audio[:n].cpu()), "easy_"
-    )
+    made = Clip(*(torch.cat(kind)[:n].cpu() for kind in zip(*drawn, strict=True)))
+    rows |= _under(ceiling, _belong(sync.watch(made.video), made.audio), "easy_")
     scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
     said, real = [captions.write(one.describe()) for one in scenes], _real(scenes)
     viewer = referee()

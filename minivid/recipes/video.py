@@ -47,9 +47,8 @@ def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
     room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
-    return cache.latents(
-        f"video-{mark(at)}-{n}", latents.video_codec(), scenes, filming(at)
-    ), scenes
+    kept = cache.latents(f"video-{mark(at)}-{n}", latents.video_codec(), scenes, filming(at))
+    return kept, scenes
 
 
 @functools.cache
