@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import normalize, rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import normalize, rms_norm, silu
 
-from minivid.layers import TimeEmbedding, zeroed
+from minivid.layers import TimeEmbedding, attend, zeroed
 
 HEAD = 32  # numbers of a head: 16 rotating pairs, shared out among seconds, down and right
 PAIRS = (6, 5, 5)
@@ -235,12 +235,11 @@ class Look(nn.Module):
         )
         with torch.autocast(x.device.type, enabled=False):
             if x.device.type == "cpu":
-                q, k, v = q.float(), k.float(), v.float()
+                q, k = q.float(), k.float()
             q, k = normalize(q, dim=-1) * self.sharpness.exp(), normalize(k, dim=-1)
             if turns is not None:
                 q, k = rotate(q, turns), rotate(k, turns)
-            mask = None if seen is None else seen[:, None]
-            y = scaled_dot_product_attention(q, k.to(q), v.to(q), attn_mask=mask, scale=1.0)
+            y = attend(q, k, v, None if seen is None else seen[:, None], scale=1.0)
         return self.out(rearrange(y, "b heads n d -> b n (heads d)"))
 
 

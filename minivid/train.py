@@ -32,10 +32,11 @@ class Plan:
 
     The learning rate climbs for `warmup` steps, holds, and falls to zero over the last `decay` share
     of the steps. ema: the longest memory of the average, reached as (1 + step) / (10 + step) grows.
-    precision: "fp32" or "bf16" (autocast; weights stay fp32). muon: where it is not 0, the matrices of
-    linear layers and the kernels of convolutions learn by Muon, at this rate, and only the rest by AdamW.
-    compiled: each layer of a list of layers, by torch.compile where that works; a transformer then trains
-    faster, a U-Net hardly. parts: in how many parts a batch is learned from; processes share them.
+    precision: "fp32" or "bf16" (autocast, where the hardware has it; weights stay fp32). muon: where it is
+    not 0, the matrices of linear layers and the kernels of convolutions learn by Muon, at this rate, and only
+    the rest by AdamW. compiled: each layer of a list of layers, by torch.compile where that works; a
+    transformer then trains faster, a U-Net hardly. parts: in how many parts a batch is learned from;
+    processes share them.
     """
 
     steps: int
@@ -273,9 +274,17 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
 
 
 def _autocast(plan: Plan, where: torch.device):
-    if plan.precision == "fp32":
+    if plan.precision == "fp32" or not has_bf16(where):
         return contextlib.nullcontext()
     return torch.autocast(where.type, torch.bfloat16)
+
+
+@functools.cache
+def has_bf16(where: torch.device) -> bool:
+    """Whether numbers are multiplied in bf16 there: a CPU that has to imitate it is faster in fp32."""
+    if where.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 def _save(path: Path, plan: Plan, step: int, seconds: float, network, average, optimizer) -> None:

@@ -1,8 +1,9 @@
 """Attention is what its formula says, in either precision; layers that start at zero add nothing."""
 
+import pytest
 import torch
 
-from minivid.layers import Attention, Layer
+from minivid.layers import Attention, Layer, attend
 
 
 def _by_hand(layer: Attention, x: torch.Tensor, seen=None) -> torch.Tensor:
@@ -36,6 +37,23 @@ def test_under_autocast_attention_stays_near_what_it_is_in_full_precision():
         rough = layer(x)
     assert rough.dtype == torch.bfloat16
     torch.testing.assert_close(rough.float(), layer(x), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("tokens", [7, 300])  # written out, and PyTorch's kernel
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_bf16_short_and_long_lists_are_looked_at_alike(tokens, masked):
+    draws = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 4, tokens, 8, generator=draws) for _ in range(3))
+    seen = torch.rand(2, 1, 1, tokens, generator=draws) < 0.5 if masked else None
+    if masked:
+        seen[..., 0] = True
+    exact = attend(q, k, v, seen, 0.5)
+    coarse = attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), seen, 0.5).float()
+    torch.testing.assert_close(coarse, exact, atol=0.05, rtol=0.05)
+    if masked:
+        unseen = v.masked_fill(~seen[:, :, 0, :, None], 100.0)
+        changed = attend(q.bfloat16(), k.bfloat16(), unseen.bfloat16(), seen, 0.5).float()
+        torch.testing.assert_close(changed, coarse)
 
 
 def test_a_transformer_layer_mixes_tokens_only_once_its_attention_has_opened():

@@ -47,6 +47,36 @@ def _run(network, plan, checkpoint=None, stop=None, every=3):
     return losses, progress
 
 
+def test_bf16_is_used_where_the_hardware_has_it(monkeypatch):
+    seen = []
+
+    def loss(network, batch, generator):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return pixels.loss(network, batch, generator)
+
+    def one_step():
+        plan = _plan(1, precision="bf16")
+        next(train.train(_small(), loss, lambda g: pixels.batch(plan, g), plan))
+
+    for has in (False, True):
+        monkeypatch.setattr(train, "has_bf16", lambda where, has=has: has)
+        one_step()
+    assert seen == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("names", "has"),
+    [({"avx2": True, "avx512_bf16": False}, False), ({"amx_bf16": True, "avx2": True}, True)],
+)
+def test_a_processor_says_whether_it_has_bf16(names, has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: names, raising=False)
+    train.has_bf16.cache_clear()
+    try:
+        assert train.has_bf16(torch.device("cpu")) == has
+    finally:
+        train.has_bf16.cache_clear()
+
+
 @pytest.mark.parametrize("muon", [0.0, 0.02])
 def test_a_killed_run_resumes_to_the_bit(muon, tmp_path):
     plan = _plan(12, muon=muon)

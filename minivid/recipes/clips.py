@@ -157,8 +157,8 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
                 metrics.bootstrap(ours), floor.mean().item(), ceiling.mean().item()
             )
     if n > FEATURES * 2:
-        others = _features(render.video(held_out.draw_scenes(n, seed + 2)))
-        clouds = [_features(video) for video in (drawn, shuffled, real)]
+        others = features(render.video(held_out.draw_scenes(n, seed + 2)))
+        clouds = [features(video) for video in (drawn, shuffled, real)]
         table["toy_fvd"] = measured(
             metrics.jackknife(metrics.frechet, clouds[0], others),
             *(metrics.frechet(cloud, others) for cloud in clouds[1:]),
@@ -216,7 +216,7 @@ def _shuffle(video: Tensor, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def _features(video: Tensor) -> Tensor:
+def features(video: Tensor) -> Tensor:
     """What the clip encoder that learned captions makes of clips: (n, FEATURES)."""
     return torch.cat([_words().clip(part) for part in video.split(100)])
 
