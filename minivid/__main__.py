@@ -7,7 +7,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import experiments, files, generator, recipes, show, train
+from minivid import experiments, files, generator, recipes, show, train, weights
+from minivid.recipes import results
+
+README = Path(__file__).parents[1] / "README.md"
+PAGE = README.parent / "docs" / "results.md"
+BAR = "{desc}: {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,9 +76,12 @@ def parser() -> argparse.ArgumentParser:
     training.set_defaults(run=_train)
 
     score = commands.add_parser("score", help="measure the shipped weights on fresh scenes")
-    score.add_argument("name", help=names)
-    score.add_argument("--n", type=int, default=1000)
-    score.add_argument("--seed", type=int, default=2)
+    score.add_argument("name", nargs="?", default="all", help=f"{names}, or all (the default)")
+    score.add_argument("--n", type=int, default=recipes.SCORED)
+    score.add_argument("--seed", type=int, default=recipes.SEED)
+    score.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder where scores are kept on the way"
+    )
     score.add_argument("--json", type=Path, help="also write the table here")
     score.set_defaults(run=_score)
 
@@ -104,15 +112,33 @@ def _train(options) -> None:
 
 
 def _train_each(options, silent: bool) -> None:
+    """Train one model, or all in order but those that are done; of all, end in the scorecard."""
     at = options.scale or recipes.scale()
-    for name in recipes.RECIPES if options.name == "all" else [options.name]:
-        steps = recipes.recipe(name).plans[at].steps
-        with tqdm(total=steps, desc=f"{name} ({at})", unit="step", disable=silent) as bar:
-            for progress in recipes.run(name, at, options.runs, options.parts):
-                if bar.n == 0:  # a training that is resumed begins where it stopped
-                    bar.initial = bar.n = bar.last_print_n = progress.step - 1
-                bar.update(progress.step - bar.n)
-                bar.set_postfix(loss=f"{progress.loss:.4f}")
+    every = options.name == "all"
+    names = list(recipes.RECIPES) if every else [options.name]
+    work = {name: recipes.work(name, at) for name in names}
+    before = 0.0
+    with tqdm(total=sum(work.values()), disable=silent, bar_format=BAR) as bar:
+        for k, name in enumerate(names):
+            told = f"{name} ({at}{f', {k + 1} of {len(names)}' if every else ''})"
+            bar.set_description(told)
+            if not (every and recipes.is_done(name, at, options.runs)):
+                steps, first = recipes.recipe(name).plans[at].steps, True
+                for progress in recipes.run(name, at, options.runs, options.parts):
+                    ahead = before + work[name] * (progress.step - first) / steps - bar.n
+                    if first:  # what an earlier run did says nothing of this one's pace
+                        bar.initial, bar.n, first = bar.initial + ahead, bar.n + ahead, False
+                        ahead = work[name] / steps
+                    now = f"step {progress.step:,}, loss {progress.loss:.4f}"
+                    bar.set_postfix_str(now, refresh=False)
+                    bar.update(ahead)
+                    if progress.step == steps:
+                        bar.set_description(f"{told}, looked at")
+            before += work[name]
+    if every and not silent:
+        cards = {name: recipes.done_of(name, at, options.runs).read_text() for name in names}
+        scores = {name: json.loads(card)["score"] for name, card in cards.items()}
+        print("\n".join(results.table(README.read_text("utf-8"), scores, recipes.SCORED)))
 
 
 def _score(options) -> None:
@@ -120,16 +146,36 @@ def _score(options) -> None:
         raise ValueError(
             f"seed {options.seed}: allowed are 0 to {recipes.MAX_SEED}; training draws from above."
         )
-    table = recipes.recipe(options.name).score(recipes.load(options.name), options.n, options.seed)
-    for key, row in table.items():
-        low, high = row["interval"]
-        floor, ceiling = ("–" if row[k] is None else f"{row[k]:.3f}" for k in ("floor", "ceiling"))
-        print(
-            f"{key:22} floor {floor}  ours {row['ours']:.4f} [{low:.3f}, {high:.3f}]  ceiling {ceiling}"
+    every = options.name == "all"
+    if every:
+        found = tqdm(
+            recipes.scored(options.n, options.seed, options.runs), "scored", len(recipes.RECIPES)
         )
+    else:
+        score = recipes.recipe(options.name).score
+        found = [(options.name, score(recipes.load(options.name), options.n, options.seed))]
+    tables = {}
+    for name, table in found:
+        tables[name] = table
+        for key, row in table.items():
+            tqdm.write(f"{name:14} {key:26} {results.numbers(row)}")
     if options.json:
-        result = {"metrics": table, "n": options.n, "seed": options.seed, "weights": options.name}
+        result = {
+            "metrics": tables if every else tables[options.name],
+            "n": options.n,
+            "seed": options.seed,
+            "weights": options.name,
+        }
         files.write(options.json, (json.dumps(result, indent=1) + "\n").encode())
+    if every and (options.n, options.seed) == (recipes.SCORED, recipes.SEED):
+        readme = results.filled(README.read_text("utf-8"), tables)
+        page = PAGE.read_text("utf-8")
+        cards = {name: weights.card(name) for name in tables}
+        page = results.between(page, "score", results.table(readme, tables, options.n))
+        page = results.between(page, "made", results.made(cards))
+        files.write(README, readme.encode())
+        files.write(PAGE, page.encode())
+        print(f"written into {README.name} and {PAGE}")
 
 
 def _experiment(options) -> None:

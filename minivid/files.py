@@ -6,6 +6,8 @@ A killed run or a full disk leaves the old file as it was.
 import os
 from pathlib import Path
 
+PART = ".part"  # ends the name of a file that is being written
+
 
 def write(path: Path, content: bytes) -> None:
     """Write a file so that a reader finds the old content or the new, never a part.
@@ -13,7 +15,7 @@ def write(path: Path, content: bytes) -> None:
     Raises OSError where it cannot be written, saying what was kept and what to do.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
@@ -30,3 +32,9 @@ def write(path: Path, content: bytes) -> None:
         ) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Delete what was left beside a file by processes that were killed while they wrote it."""
+    for part in path.parent.glob(f".{path.name}.*{PART}"):
+        part.unlink(missing_ok=True)

@@ -10,8 +10,8 @@ once (`torchrun`, data parallel), whose gradients are added up. Which process ha
 
 import contextlib
 import copy
+import datetime
 import functools
-import io
 import os
 import time
 import warnings
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from minivid import files
+from minivid import checkpoints
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,26 @@ def train(
     draw(generator) gives a batch of CPU tensors; loss(network, batch, generator) a scalar. With a
     `checkpoint` path the state is saved there each `every` steps and at the end, and a file that is
     already there is resumed from: the losses that follow are, to the bit, those of a run that was
-    never interrupted. A longer plan may go on from there as long as the rate has not begun to fall.
-    Where several processes run this (see `together`), each learns from its share of a batch's parts, and the
-    first alone saves; all yield the same.
-    Raises ValueError for a torn checkpoint or one of another plan, and for more processes than parts, or
-    parts that cannot be shared evenly; and FloatingPointError, naming the seed of the batch, where the loss
-    is no longer finite.
+    never interrupted. A longer plan may go on from there as long as the rate has not begun to fall; a
+    finished training is yielded once more, as it ended. Where several processes run this (see `together`),
+    each learns from its share of a batch's parts, and the first alone saves; all yield the same.
+    Raises ValueError for a torn checkpoint or one of another plan, for one that another training is writing,
+    and for more processes than parts, or parts that cannot be shared evenly; OSError where it cannot be
+    written; and FloatingPointError, naming the seed of the batch, where the loss is no longer finite.
     """
+    kept_by_us = checkpoint is not None and place()[0] == 0
+    with checkpoints.alone(checkpoint) if kept_by_us else contextlib.nullcontext():
+        yield from _train(network, loss, draw, plan, checkpoint, every)
+
+
+def _train(
+    network: nn.Module, loss: Loss, draw: Draw, plan: Plan, checkpoint: Path | None, every: int
+) -> Iterator[Progress]:
     rank, processes = place()
+    if not 1 <= plan.parts <= plan.batch:
+        raise ValueError(
+            f"{plan.parts} parts of a batch of {plan.batch}: allowed are 1 to {plan.batch}."
+        )
     if plan.parts % processes:
         raise ValueError(
             f"{processes} processes cannot share the {plan.parts} parts of a batch evenly. Allowed are "
@@ -110,8 +122,10 @@ def train(
     optimizer = Optimizer(network, plan)
     done, began = 0, time.monotonic()
     if checkpoint is not None and checkpoint.exists():
-        done, seconds = _resume(checkpoint, plan, network, average, optimizer)
+        done, seconds, last = _resume(checkpoint, plan, network, average, optimizer)
         began -= seconds
+        if done == plan.steps:
+            yield Progress(done, last, average, seconds)
     network.train()
     if plan.compiled and compiles(where):
         # Equal layers are compiled once, and anew for each shape of a batch, of which there may be many.
@@ -144,7 +158,8 @@ def train(
             and ((step + 1) % every == 0 or step + 1 == plan.steps)
         ):
             seconds = time.monotonic() - began
-            _save(checkpoint, plan, step + 1, seconds, network, average, optimizer)
+            last = value.item()
+            _save(checkpoint, plan, step + 1, seconds, last, network, average, optimizer)
         yield Progress(step + 1, value.item(), average, time.monotonic() - began)
 
 
@@ -217,7 +232,9 @@ def together() -> Iterator[int]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield 0
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    # The others wait for the first while it scores a model.
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, timeout=datetime.timedelta(hours=3))
     try:
         yield distributed.get_rank()
     finally:
@@ -287,30 +304,32 @@ def has_bf16(where: torch.device) -> bool:
     return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
-def _save(path: Path, plan: Plan, step: int, seconds: float, network, average, optimizer) -> None:
-    content = io.BytesIO()
+def _save(
+    path: Path, plan: Plan, step: int, seconds: float, last: float, network, average, optimizer
+) -> None:
     state = {
         "plan": asdict(plan),
         "step": step,
         "seconds": seconds,
+        "loss": last,
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    torch.save(state, content)
-    files.write(path, content.getvalue())
+    checkpoints.write(path, state)
 
 
 def parts_of(path: Path) -> int | None:
     """In how many parts a batch was learned from in the training that is kept there; None if none is."""
     if not path.exists():
         return None
-    return Plan(**_read(path)["plan"]).parts
+    return Plan(**checkpoints.read(path)["plan"]).parts
 
 
-def _resume(path: Path, plan: Plan, network, average, optimizer) -> tuple[int, float]:
-    advice = _anew(path)
-    state = _read(path)
+def _resume(path: Path, plan: Plan, network, average, optimizer) -> tuple[int, float, float]:
+    """Go on from a checkpoint: the steps done, the seconds they took, the last one's loss."""
+    advice = checkpoints.anew(path)
+    state = checkpoints.read(path)
     step, seconds, before = state["step"], state["seconds"], asdict(Plan(**state["plan"]))
     if before != asdict(plan) and not _same_so_far(before, plan, step):
         changed = {k: (before.get(k), v) for k, v in asdict(plan).items() if before.get(k) != v}
@@ -321,23 +340,7 @@ def _resume(path: Path, plan: Plan, network, average, optimizer) -> tuple[int, f
         raise ValueError(f"{path} holds another network: {error}. {advice}") from error
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
-    return step, seconds
-
-
-def _read(path: Path) -> dict:
-    """A checkpoint, of which at least plan, step and seconds are as they should be."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        Plan(**state["plan"]), state["step"], state["seconds"]
-    except Exception as error:
-        raise ValueError(
-            f"{path} is torn or no checkpoint of ours ({error}). {_anew(path)}"
-        ) from error
-    return state
-
-
-def _anew(path: Path) -> str:
-    return f"Delete {path} to begin anew."
+    return step, seconds, state["loss"]
 
 
 def _same_so_far(before: dict, plan: Plan, steps: int) -> bool:

@@ -21,6 +21,7 @@ from minivid import files
 VERSION = "2"
 READ = ("1", VERSION)  # in the first, all was in half precision
 SCALE = ":scale"  # after the name of what it belongs to
+PRINT = "sha256"  # on a card: the weights' fingerprint
 
 
 def folder() -> Path:
@@ -30,12 +31,16 @@ def folder() -> Path:
 
 
 def save(name: str, network: nn.Module, card: dict) -> Path:
-    """Write a network's weights, rounded, and its card. Raises OSError on a full disk; old files stay."""
+    """Write a network's weights, rounded, and its card, which gets their fingerprint.
+
+    Raises OSError on a full disk; old files stay.
+    """
     content = safetensors.torch.save(
         _rounded(network.state_dict()), {"minivid": VERSION, "model": name}
     )
     path = folder() / f"{name}.safetensors"
     files.write(path, content)
+    card = {**card, PRINT: hashlib.sha256(content).hexdigest()}
     files.write(path.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
     return path
 
@@ -43,7 +48,8 @@ def save(name: str, network: nn.Module, card: dict) -> Path:
 def load(name: str, network: nn.Module) -> nn.Module:
     """Fill a network with the weights of that name, ready to use.
 
-    Raises ValueError for weights that are missing, torn, of another model or of another version.
+    Raises ValueError for weights that are missing, torn, changed since their card was written, of another
+    model or of another version.
     """
     path = folder() / f"{name}.safetensors"
     again = (
@@ -77,6 +83,9 @@ def load(name: str, network: nn.Module) -> nn.Module:
             f"{path} does not fit this {type(network).__name__}: {len(odd)} tensors differ, first {odd[0]} "
             f"(file {given.get(odd[0])}, network {expected.get(odd[0])}). {again}"
         )
+    told = card(name).get(PRINT) if path.with_suffix(".json").exists() else None
+    if told not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
+        raise ValueError(f"{path} is not the file that its card tells of: it was changed. {again}")
     network.load_state_dict(state)
     return network.eval()
 

@@ -190,9 +190,9 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_where_two_stopped(tmp
 
 
 def test_parts_that_processes_cannot_share_are_refused(monkeypatch):
-    monkeypatch.setattr(train, "place", lambda: (0, 4))
-    with pytest.raises(ValueError, match="Allowed are 1, 2, 3, 6 processes"):
-        _run(_small(), _plan(2, parts=6))
+    monkeypatch.setattr(train, "place", lambda: (0, 3))
+    with pytest.raises(ValueError, match="Allowed are 1, 2, 4 processes"):
+        _run(_small(), _plan(2, parts=4))
 
 
 def test_one_batch_can_be_learned_by_heart():
@@ -293,7 +293,7 @@ def test_weights_come_back_rounded_to_a_255th_of_their_row(tmp_path, monkeypatch
             assert torch.allclose(loaded.flatten(1).abs().amax(1), row)
         else:
             assert (saved.half().float() == loaded).all()
-    assert weights.card("tiny") == {"steps": 1} and not again.training
+    assert weights.card("tiny")["steps"] == 1 and not again.training
     assert path.stat().st_size < 1.3 * sum(p.numel() for p in network.parameters())
     weights.save("tiny", again, {"steps": 1})
     for once, twice in zip(

@@ -5,6 +5,8 @@ CPU cores; "gpu": one GPU) and a score on scenes drawn fresh. `python -m minivid
 `score NAME` do nothing but follow them.
 """
 
+import hashlib
+import json
 import os
 import platform
 from collections.abc import Iterator
@@ -14,13 +16,24 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minivid import train, weights
-from minivid.recipes import clips, codecs, joint, judging, latents, pixels, reader, video, words
+from minivid import files, train, weights
+from minivid.recipes import (
+    clips,
+    codecs,
+    joint,
+    judging,
+    latents,
+    pixels,
+    reader,
+    results,
+    video,
+    words,
+)
 from minivid.recipes.recipe import Recipe
 
 SCALES = ("laptop", "gpu")
 MAX_SEED = 2**31 - 1  # evaluation takes its seeds from 0 to here; training draws from above
-SCORED = 1000  # clips or pictures behind the score on a card
+SCORED, SEED = 1000, 2  # clips or pictures behind the score on a card, and what they are drawn from
 
 RECIPES = {
     "judge": judging.RECIPE,
@@ -61,19 +74,20 @@ def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[tr
     """Train a model by its recipe, resuming what is in `runs`; at the end ship weights and card.
 
     parts: in how many parts a batch is learned from; where none is given, as many as the training that is
-    resumed had, or as there are processes. The first process alone ships.
+    resumed had, or as there are processes. The first process alone ships; where it was stopped before it
+    had, the next run does.
+    Raises ValueError where all that was done, and as `train.train` does.
     """
     made = recipe(name)
     rank, processes = train.place()
-    clock = Path(runs) / f"{name}-{at}.pt"
-    plan = replace(made.plans[at], parts=parts or train.parts_of(clock) or processes)
+    checkpoint, done = checkpoint_of(name, at, runs), done_of(name, at, runs)
+    if is_done(name, at, runs):
+        raise ValueError(f"{checkpoint} is a finished training. Delete it to train {name} again.")
+    plan = replace(made.plans[at], parts=parts or train.parts_of(checkpoint) or processes)
     torch.manual_seed(plan.seed)
     network = made.build(at).to(train.device())
-    progress = None
-    for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, clock):
+    for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, checkpoint):
         yield progress
-    if progress is None:
-        raise ValueError(f"{clock} is a finished training. Delete it to train {name} again.")
     if rank:
         return
     made.finish(progress.network)
@@ -86,12 +100,61 @@ def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[tr
         "plan": asdict(plan),
         "parameters": sum(p.numel() for p in network.parameters()),
         "seconds": round(progress.seconds),
+        "flops": results.flops(made, at),
         "machine": machine(),
         "last_loss": progress.loss,
     }
     weights.save(shipped, progress.network, card)
     kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded
-    weights.save(shipped, kept, card | {"score": made.score(kept, SCORED, 2)})
+    card["score"] = made.score(kept, SCORED, SEED)
+    weights.save(shipped, kept, card)
+    files.write(done, (json.dumps(card, indent=1) + "\n").encode())
+
+
+def checkpoint_of(name: str, at: str, runs: Path) -> Path:
+    """Where the state of a training is kept."""
+    return Path(runs) / f"{name}-{at}.pt"
+
+
+def done_of(name: str, at: str, runs: Path) -> Path:
+    """Where its card is kept once its weights are shipped and scored."""
+    return Path(runs) / f"{name}-{at}.json"
+
+
+def is_done(name: str, at: str, runs: Path) -> bool:
+    """Whether a training has ended, and its weights are shipped and scored.
+
+    A card whose checkpoint was deleted, so that the model be trained again, is deleted, too.
+    """
+    if not checkpoint_of(name, at, runs).exists():
+        done_of(name, at, runs).unlink(missing_ok=True)
+    return done_of(name, at, runs).exists()
+
+
+def work(name: str, at: str) -> float:
+    """FLOPs of a training at that scale, judged by those on the shipped card; 1 where there is none."""
+    plan = recipe(name).plans[at]
+    try:
+        card = weights.card(name)
+        clips = card["plan"]["steps"] * card["plan"]["batch"]
+        return card["flops"] / clips * plan.steps * plan.batch
+    except (ValueError, KeyError):
+        return 1.0
+
+
+def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
+    """Every model's name and the score of its shipped weights, on n scenes: (name, {key: row}).
+
+    Each is kept in `runs`, and found there again as long as no weights change.
+    """
+    files_of = sorted(weights.folder().glob("*.safetensors"))
+    mark = hashlib.sha256(b"".join(path.read_bytes() for path in files_of)).hexdigest()[:16]
+    for name in RECIPES:
+        kept = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
+        if not kept.exists():
+            table = recipe(name).score(load(name), n, seed)
+            files.write(kept, (json.dumps(table, indent=1) + "\n").encode())
+        yield name, json.loads(kept.read_text())
 
 
 def machine() -> str:

@@ -1,0 +1,71 @@
+"""The state of a training on disk: whole or not there, known when it is damaged, and one training's alone."""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import torch
+
+from minivid import files
+
+VERSION = "1"
+MARK = 32  # bytes of fingerprint at the end
+
+
+def write(path: Path, state: dict) -> None:
+    """Write a state, and behind it what tells whether it was damaged. Raises OSError as `files.write`."""
+    buffer = io.BytesIO()
+    torch.save({"minivid": VERSION, **state}, buffer)
+    content = buffer.getvalue()
+    files.write(path, content + hashlib.sha256(content).digest())
+
+
+def read(path: Path) -> dict:
+    """What was written there, on the CPU. Raises ValueError for what is damaged, or of another version."""
+    kept = path.read_bytes()
+    content, mark = kept[:-MARK], kept[-MARK:]
+    if hashlib.sha256(content).digest() != mark:
+        raise ValueError(f"{path} is torn or no checkpoint of ours. {anew(path)}")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if state["minivid"] != VERSION:
+        raise ValueError(
+            f"{path} has version {state['minivid']}, this code reads {VERSION}. {anew(path)}"
+        )
+    return state
+
+
+def anew(path: Path) -> str:
+    """What to do where a checkpoint is of no use."""
+    return f"Delete {path} to begin anew."
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other trainings away from a checkpoint, and take away what a killed one left half written.
+
+    Asks before the first step whether the folder can be written. The lock ends with its process, however
+    that ends.
+    """
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError(
+            f"another training is writing {path}. Wait until it has ended, or name another folder "
+            "for this one (--runs)."
+        ) from None
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"checkpoints cannot be written to {path.parent} ({error.strerror}). Make it writable, or "
+            "name another folder (--runs)",
+        ) from error
+    try:
+        files.sweep(path)
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,104 @@
+"""The numbers that are published: the README's table, and the page of results that tells how each was found.
+
+What is published, and in which words, stands in the README's rows; the numbers beside them are filled in.
+"""
+
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from minivid import train
+from minivid.recipes.recipe import Recipe
+
+ROW = re.compile(r"^\| (\w+) \| `(\w+)` \| (.*?) \|(.*)\|$", re.M)  # model, key, words, numbers
+BATCHES = 4  # over a training, on which its FLOPs are counted
+
+
+def published(readme: str) -> Iterator[tuple[str, str, str]]:
+    """(model, key, what is measured) of every row of the README's table."""
+    for row in ROW.finditer(readme):
+        yield row[1], row[2], row[3]
+
+
+def filled(text: str, scores: dict[str, dict]) -> str:
+    """The same text with the scores' numbers in its rows. scores: of each model, {key: row of a score}.
+
+    Rows of models that have no score stay as they are. Raises ValueError for a key that a model's score
+    lacks.
+    """
+
+    def anew(row: re.Match) -> str:
+        model, key, words, _ = row.groups()
+        if model not in scores:
+            return row[0]
+        if key not in scores[model]:
+            raise ValueError(f"{model} has no {key!r} in its score: {', '.join(scores[model])}.")
+        return f"| {model} | `{key}` | {words} | {numbers(scores[model][key])} |"
+
+    return ROW.sub(anew, text)
+
+
+def numbers(row: dict) -> str:
+    """Floor, ours with its interval, and ceiling, as the cells of a row."""
+    floor, ceiling = ("–" if row[k] is None else f"{row[k]:.3f}" for k in ("floor", "ceiling"))
+    low, high = row["interval"]
+    return f"{floor} | {row['ours']:.3f} [{low:.3f}, {high:.3f}] | {ceiling}"
+
+
+def table(readme: str, scores: dict[str, dict], n: int) -> list[str]:
+    """The lines of the README's table, of the models that have a score, with its numbers."""
+    lines = [
+        f"| model | key | what is measured, n = {n:,} | floor | ours [95 % interval] | ceiling |",
+        "| --- | --- | --- | ---: | ---: | ---: |",
+    ]
+    for model, key, words in published(readme):
+        if model in scores:
+            lines.append(f"| {model} | `{key}` | {words} | {numbers(scores[model][key])} |")
+    return lines
+
+
+def made(cards: dict[str, dict]) -> list[str]:
+    """The lines of a table that tells how each model was trained."""
+    lines = [
+        "| model | scale | parameters | steps × batch | seed | precision | FLOPs | seconds | machine |",
+        "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- |",
+    ]
+    for model, card in cards.items():
+        plan = train.Plan(**card["plan"])
+        flops = f"{card['flops']:.1e}" if "flops" in card else "–"
+        lines.append(
+            f"| {model} | {card['scale']} | {card['parameters']:,} | {plan.steps:,} × {plan.batch} | "
+            f"{plan.seed} | {plan.precision} | {flops} | {card['seconds']:,} | {card['machine']} |"
+        )
+    return lines
+
+
+def between(page: str, mark: str, lines: list[str]) -> str:
+    """The page with these lines between <!-- mark --> and <!-- /mark -->. ValueError where these lack."""
+    whole = re.compile(f"<!-- {mark} -->.*<!-- /{mark} -->", re.S)
+    if not whole.search(page):
+        raise ValueError(f"the page has no <!-- {mark} --> … <!-- /{mark} --> to write between.")
+    text = "\n".join([f"<!-- {mark} -->", "", *lines, "", f"<!-- /{mark} -->"])
+    return whole.sub(lambda _: text, page)
+
+
+def flops(recipe: Recipe, at: str) -> int:
+    """FLOPs of a whole training, forward and backward, a multiply-add being two; of a few batches of it.
+
+    Optimizer, drawing of clips and encoding of latents are not counted.
+    """
+    plan, counted = recipe.plans[at], 0
+    torch.manual_seed(plan.seed)
+    network: nn.Module = recipe.build(at)
+    for k in range(BATCHES):
+        step = int(plan.steps * (k + 0.5) / BATCHES)
+        draws = torch.Generator().manual_seed(train.step_seed(plan.seed, step))
+        batch = recipe.draw(plan, draws)
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            recipe.loss(network, batch, draws).backward()
+        counted += counter.get_total_flops()
+    return counted * plan.steps // BATCHES

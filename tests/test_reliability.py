@@ -1,0 +1,253 @@
+"""A training survives what happens to it: kills, full disks, damaged files, another one in its place."""
+
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from minivid import checkpoints, files, recipes, train, weights
+from minivid.recipes.recipe import entry
+
+PLAN = train.Plan(12, 4, 1e-2, warmup=2, muon=0.02)
+
+
+def _network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 8))
+
+
+def _draw(generator):
+    return (torch.randn(PLAN.batch, 8, generator=generator),)
+
+
+def _loss(network, batch, generator):
+    return (network(batch[0]) - batch[0].roll(1, 1)).square().mean()
+
+
+def _steps(checkpoint=None, plan=PLAN, network=None, every=3):
+    return train.train(network or _network(), _loss, _draw, plan, checkpoint, every)
+
+
+def _losses(*arguments, **options):
+    return [progress.loss for progress in _steps(*arguments, **options)]
+
+
+SOAK = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from torch import nn
+from minivid import train
+
+EVERY, KILLS = 5, 20
+torch.set_num_threads(1)
+folder, chance = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
+plan = train.Plan(20 * 12 + 20, 4, 1e-3, muon=0.02)
+
+def steps(checkpoint):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(256, 512), nn.SiLU(), nn.Linear(512, 256))
+    draw = lambda draws: (torch.randn(4, 256, generator=draws),)
+    loss = lambda network, batch, draws: (network(batch[0]) - batch[0].roll(1, 1)).square().mean()
+    return train.train(network, loss, draw, plan, checkpoint, EVERY)
+
+def live(log):
+    for progress in steps(folder / "c.pt"):
+        os.write(log, f"{progress.step} {progress.loss!r}\\n".encode())
+
+def read(path):
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(int(step), float(loss)) for step, loss in map(str.split, lines)]
+
+lives, torn = [], 0
+for life in range(KILLS):
+    path = folder / f"{life}.log"
+    child = os.fork()
+    if child == 0:
+        live(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+        os._exit(0)
+    wanted = chance.randint(1, 12)
+    while len(read(path)) < wanted:
+        assert os.waitpid(child, os.WNOHANG)[0] == 0, "it ended by itself"
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 0.02))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    torn += any(folder.glob(".c.pt.*.part"))
+    lives.append(read(path))
+whole = {progress.step: progress.loss for progress in steps(None)}
+last = [(progress.step, progress.loss) for progress in steps(folder / "c.pt")]
+for before, after in zip(lives, [*lives[1:], last]):
+    reached, again = before[-1][0], after[0][0] - 1
+    assert again >= reached - reached % EVERY, (reached, again)
+    assert again % EVERY == 0, again
+for life in [*lives, last]:
+    assert life == [(step, whole[step]) for step, _ in life], "other losses than uninterrupted"
+assert last[-1][0] == plan.steps
+assert not list(folder.glob(".c.pt.*.part")), "half a file was left"
+print(f"{KILLS} kills, {torn} of them while a checkpoint was written")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+def test_killed_twenty_times_it_loses_no_more_than_the_steps_since_its_last_checkpoint(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SOAK, str(tmp_path), "0"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("20 kills")
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.5, 0.7, 0.98])
+def test_a_checkpoint_with_one_wrong_byte_is_refused_and_left_alone(at, tmp_path):
+    path = tmp_path / "c.pt"
+    list(_steps(path))
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="torn.*Delete"):
+        _losses(path)
+    assert path.read_bytes() == bytes(content)
+
+
+def test_a_checkpoint_of_another_version_says_so(tmp_path):
+    path = tmp_path / "c.pt"
+    list(_steps(path))
+    checkpoints.write(path, {**checkpoints.read(path), "minivid": "7"})
+    with pytest.raises(ValueError, match="version 7, this code reads 1. Delete"):
+        _losses(path)
+
+
+def test_weights_with_one_wrong_byte_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    path = weights.save("tiny", _network(), {})
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 0x01
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="it was changed.*git checkout"):
+        weights.load("tiny", _network())
+
+
+def test_on_a_full_disk_it_stops_and_goes_on_where_it_was_once_there_is_room(tmp_path, monkeypatch):
+    path, whole, sync = tmp_path / "c.pt", _losses(), os.fsync
+    saved = []
+
+    def full(file):
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(sync(file))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    losses, steps = [], _steps(path)
+    with pytest.raises(OSError, match="No space left.*unchanged.*Free some space"):
+        losses.extend(progress.loss for progress in steps)
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["c.pt"]
+    assert losses == whole[:8] and _losses(path) == whole[6:]
+
+
+def test_a_folder_that_cannot_be_written_is_told_of_before_the_first_step(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    drawn = []
+    draw = lambda generator: drawn.append(1) or _draw(generator)  # noqa: E731
+    with pytest.raises(OSError, match="cannot be written.*another folder"):
+        next(train.train(_network(), _loss, draw, PLAN, tmp_path / "file" / "c.pt"))
+    closed = tmp_path / "closed"
+    closed.mkdir()
+
+    def forbidden(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(checkpoints.filelock.FileLock, "acquire", forbidden)
+    with pytest.raises(OSError, match="Permission denied.*Make it writable"):
+        next(train.train(_network(), _loss, draw, PLAN, closed / "c.pt"))
+    assert not drawn
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from torch import nn, randn
+from minivid import train
+plan = train.Plan(10, 4, 1e-3)
+draw = lambda draws: (randn(4, 8, generator=draws),)
+steps = train.train(nn.Linear(8, 8), lambda n, b, g: n(b[0]).square().mean(), draw, plan, Path(sys.argv[1]))
+next(steps)
+print("going", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_training_into_one_place_is_refused_until_the_first_has_ended(tmp_path):
+    path, whole = tmp_path / "c.pt", _losses()
+    steps = _steps(path)
+    next(steps)
+    with pytest.raises(ValueError, match="another training is writing.*Wait.*--runs"):
+        _losses(path)
+    assert next(steps).loss == whole[1]  # the first is not disturbed
+    steps.close()
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().strip() == b"going"
+        with pytest.raises(ValueError, match="another training"):
+            _losses(path)
+        other.kill()  # a lock does not outlive its process
+    assert _losses(path) == whole
+
+
+def test_half_a_file_of_a_killed_training_is_taken_away(tmp_path):
+    left, others = tmp_path / ".c.pt.123.part", tmp_path / ".d.pt.123.part"
+    for path in (left, others):
+        path.write_bytes(b"half")
+    next(_steps(tmp_path / "c.pt"))
+    assert not left.exists() and others.exists()
+
+
+def test_stopped_before_its_weights_were_scored_it_ships_without_training_again(
+    tmp_path, monkeypatch
+):
+    trained, scored = [], []
+
+    def loss(network, batch, generator):
+        trained.append(1)
+        return _loss(network, batch, generator)
+
+    def score(network, n, seed):
+        scored.append((n, seed))
+        if len(scored) == 1:
+            raise KeyboardInterrupt
+        return {"right": entry([True])}
+
+    made = recipes.Recipe(
+        "tiny", lambda at: _network(), lambda plan, g: _draw(g), loss, {"laptop": PLAN}, score
+    )
+    monkeypatch.setitem(recipes.RECIPES, "tiny", made)
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
+    with pytest.raises(KeyboardInterrupt):
+        list(recipes.run("tiny", "laptop", tmp_path))
+    assert not recipes.is_done("tiny", "laptop", tmp_path)
+    steps = len(trained)
+    ended = list(recipes.run("tiny", "laptop", tmp_path))
+    assert [progress.step for progress in ended] == [PLAN.steps] and scored[1] == (1000, 2)
+    assert len(trained) - steps <= recipes.results.BATCHES  # FLOPs are counted anew
+    assert recipes.is_done("tiny", "laptop", tmp_path)
+    assert weights.card("tiny")["score"]["right"]["ours"] == 1.0
+    with pytest.raises(ValueError, match="finished training. Delete"):
+        list(recipes.run("tiny", "laptop", tmp_path))
+    recipes.checkpoint_of("tiny", "laptop", tmp_path).unlink()
+    assert next(recipes.run("tiny", "laptop", tmp_path)).step == 1
+    assert not recipes.is_done("tiny", "laptop", tmp_path)
+
+
+def test_a_batch_in_no_parts_or_in_more_than_it_has_is_refused():
+    for parts in (0, PLAN.batch + 1):
+        with pytest.raises(ValueError, match=f"{parts} parts of a batch of 4: allowed are 1 to 4"):
+            next(_steps(plan=replace(PLAN, parts=parts)))
