@@ -13,15 +13,16 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("index.md", "findings.md", "many_gpus.md")
+PICTURES = ("static_to_digits.png", "race.png", "race_clips.png")
 
 
 def gather(into: Path) -> None:
     """Lay out what Sphinx reads: pages, notebooks and solutions beside one another."""
-    for name in (*PAGES, "conf.py"):
+    for path in (ROOT / "docs").glob("*.md"):
+        shutil.copy(path, into)
+    for name in ("conf.py", *PICTURES):
         shutil.copy(ROOT / "docs" / name, into)
     shutil.copytree(ROOT / "notebooks", into / "notebooks", ignore=shutil.ignore_patterns("*.py"))
-    shutil.copy(ROOT / "docs" / "static_to_digits.png", into)
     mathjax = Path(importlib.util.find_spec("jupyter_server_mathjax").origin).parent / "static"
     shutil.copytree(mathjax, into / "_static" / "mathjax")
 

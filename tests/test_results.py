@@ -1,0 +1,144 @@
+"""What is published is filled in from scores, and the page of results says what the README says."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from minivid import __main__ as command
+from minivid import recipes, train, weights
+from minivid.recipes import results
+from minivid.recipes.recipe import entry
+
+README = command.README.read_text(encoding="utf-8")
+ROWS = """# A page
+
+| model | key | what | floor | ours | ceiling |
+| --- | --- | --- | ---: | ---: | ---: |
+| tiny | `right` | of all: right | 0 | 0 [0, 0] | 0 |
+| other | `left` | as it was | 1 | 1 [1, 1] | 1 |
+"""
+SCORES = {"tiny": {"right": {"floor": None, "ours": 0.5, "ceiling": 1, "interval": [0.25, 0.75]}}}
+
+
+def test_numbers_are_filled_in_and_words_and_other_models_rows_stay():
+    text = results.filled(ROWS, SCORES)
+    assert "| tiny | `right` | of all: right | – | 0.500 [0.250, 0.750] | 1.000 |" in text
+    assert "| other | `left` | as it was | 1 | 1 [1, 1] | 1 |" in text
+    assert results.filled(text, SCORES) == text
+    assert results.table(ROWS, SCORES, 1000)[2:] == [text.splitlines()[4]]
+    with pytest.raises(ValueError, match="tiny has no 'right' in its score: wrong"):
+        results.filled(ROWS, {"tiny": {"wrong": {}}})
+
+
+def test_lines_are_put_between_marks_again_and_again():
+    page = results.between("a\n<!-- x -->\n<!-- /x -->\nb", "x", ["one"])
+    assert page == "a\n<!-- x -->\n\none\n\n<!-- /x -->\nb"
+    assert results.between(page, "x", ["one"]) == page
+    with pytest.raises(ValueError, match="no <!-- y -->"):
+        results.between(page, "y", [])
+
+
+def test_the_page_of_results_says_what_the_readme_and_the_cards_say():
+    page = command.PAGE.read_text(encoding="utf-8")
+    rows = [row[0] for row in results.ROW.finditer(README)]
+    assert [row[0] for row in results.ROW.finditer(page)] == rows and len(rows) > 100
+    cards = {name: weights.card(name) for name in recipes.RECIPES}
+    scores = {name: card["score"] for name, card in cards.items()}
+    assert results.filled(README, scores) == README
+    assert results.between(page, "made", results.made(cards)) == page
+
+
+def test_flops_of_a_training_are_those_of_its_matrices():
+    """Two linear layers, 8 -> 16 -> 4: forward 2 · b · (8·16 + 16·4), back as much for the weights, and for
+    what lies between the layers."""
+
+    def made(width):
+        return recipes.Recipe(
+            "",
+            build=lambda at: nn.Sequential(nn.Linear(8, width), nn.Linear(width, 4)),
+            draw=lambda plan, draws: (torch.randn(plan.batch, 8, generator=draws),),
+            loss=lambda network, batch, draws: network(batch[0]).square().mean(),
+            plans={"laptop": train.Plan(100, 3, 1e-3)},
+            score=lambda network, n, seed: {},
+        )
+
+    a_clip = 2 * 2 * (8 * 16 + 16 * 4) + 2 * 16 * 4
+    assert results.flops(made(16), "laptop") == 100 * 3 * a_clip
+
+
+def _tiny(name, steps, stop_at=None):
+    seen = []
+
+    def loss(network, batch, draws):
+        seen.append(1)
+        if len(seen) == stop_at:
+            raise KeyboardInterrupt
+        return network(batch[0]).square().mean()
+
+    return recipes.Recipe(
+        name,
+        build=lambda at: nn.Linear(3, 3),
+        draw=lambda plan, draws: (torch.randn(plan.batch, 3, generator=draws),),
+        loss=loss,
+        plans={"laptop": train.Plan(steps, 2, 1e-3)},
+        score=lambda network, n, seed: {"right": entry([True] * n)},
+    ), seen
+
+
+def test_all_are_trained_in_order_go_on_after_a_stop_and_end_in_the_scorecard(
+    tmp_path, monkeypatch, capsys
+):
+    first, first_seen = _tiny("first", 5)
+    second, second_seen = _tiny("second", 300, stop_at=280)
+    monkeypatch.setattr(recipes, "RECIPES", {"first": first, "second": second})
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
+    page = tmp_path / "README.md"
+    page.write_text(
+        ROWS.replace("tiny", "second").replace("other", "first").replace("left", "right"), "utf-8"
+    )
+    monkeypatch.setattr(command, "README", page)
+    order = ["train", "all", "--scale", "laptop", "--runs", str(tmp_path / "runs")]
+    assert command.main(order) == 130
+    assert "same command resumes" in capsys.readouterr().err
+    assert len(first_seen) == 5 + results.BATCHES and len(second_seen) == 280
+    assert command.main(order) == 0
+    assert len(first_seen) == 5 + results.BATCHES, "what is done is not done again"
+    assert len(second_seen) == 280 + 50 + results.BATCHES  # from step 250 on
+    shown = capsys.readouterr()
+    assert "| second | `right` | of all: right | – | 1.000 [0.996, 1.000] | – |" in shown.out
+    assert "second (laptop, 2 of 2)" in shown.err
+    assert command.main(order) == 0, "once all is done, the scorecard is shown again"
+    assert "| first | `right` |" in capsys.readouterr().out
+
+
+def test_all_are_scored_and_the_pages_are_written_from_it(tmp_path, monkeypatch):
+    made, _ = _tiny("tiny", 3)
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
+    list(recipes.run("tiny", "laptop", tmp_path))
+    readme, page = tmp_path / "README.md", tmp_path / "results.md"
+    readme.write_text(ROWS, encoding="utf-8")
+    page.write_text(
+        "<!-- score -->\n<!-- /score -->\n<!-- made -->\n<!-- /made -->\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(command, "README", readme)
+    monkeypatch.setattr(command, "PAGE", page)
+    runs = ["--runs", str(tmp_path)]
+    assert command.main(["score", "--n", "20", *runs]) == 0
+    assert readme.read_text("utf-8") == ROWS, "another number of scenes is not published"
+    counted = []
+    score = lambda network, n, seed: counted.append(n) or {"right": entry([True] * n)}  # noqa: E731
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(made, score=score))
+    for _ in range(2):
+        assert command.main(["score", "--json", str(tmp_path / "all.json"), *runs]) == 0
+    assert counted == [1000], "what was found with these weights is not measured again"
+    row = "| tiny | `right` | of all: right | – | 1.000 [0.996, 1.000] | – |"
+    assert row in readme.read_text("utf-8") and row in page.read_text("utf-8")
+    assert re.search(r"\| tiny \| laptop \| 12 \| 3 × 2 \| 0 \| fp32 \|", page.read_text("utf-8"))
+    assert json.loads((tmp_path / "all.json").read_text())["metrics"]["tiny"]["right"]["ours"] == 1
+    weights.save("tiny", nn.Linear(3, 3), weights.card("tiny"))
+    assert command.main(["score", *runs]) == 0 and counted == [1000, 1000]
