@@ -78,24 +78,41 @@ class Contestant:
 
 
 @functools.cache
-def kept_clips(seed: int) -> tuple[list, Tensor, Tensor]:
-    """Scenes to train on, their latents, and what these show, as the teacher sees it."""
+def kept_clips(seed: int) -> tuple[list, Tensor]:
+    """Scenes to train on, and their latents."""
     scenes = held_out.draw_scenes(KEPT, train.step_seed(seed, 0))
-    made = cache.encode("clips", latents.video_codec(), scenes, render.video)
-    shown = cache.encode("what they show", teacher.teacher(generator.TAUGHT), scenes, render.video)
-    return scenes, made, shown
+    return scenes, cache.encode("clips", latents.video_codec(), scenes, render.video)
+
+
+@functools.cache
+def shown(seed: int) -> Tensor:
+    """What these clips show, as the teacher sees it."""
+    scenes, eye = kept_clips(seed)[0], teacher.teacher(generator.TAUGHT)
+    return cache.encode("what they show", eye, scenes, render.video)
+
+
+def forget() -> None:
+    """Forget what was encoded for another run."""
+    kept_clips.cache_clear()
+    shown.cache_clear()
 
 
 def of_latents(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
     """Latents and captions as vectors."""
-    scenes, made, _ = kept_clips(plan.seed)
+    scenes, made = kept_clips(plan.seed)
     return latents.pick(made, scenes, plan.batch, draws)
+
+
+def of_read_latents(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
+    """Latents and captions' tokens."""
+    scenes, made = kept_clips(plan.seed)
+    return latents.pick(made, scenes, plan.batch, draws, video.tokens)
 
 
 def of_taught_latents(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
     """Latents, what they show, and captions' tokens."""
-    scenes, made, shown = kept_clips(plan.seed)
-    return latents.pick_all([made, shown], scenes, plan.batch, draws, video.tokens)
+    scenes, made = kept_clips(plan.seed)
+    return latents.pick_all([made, shown(plan.seed)], scenes, plan.batch, draws, video.tokens)
 
 
 def decoded(x: Tensor) -> Tensor:
@@ -263,7 +280,21 @@ THEIRS = (
         every=SECONDS,
     ),
 )
-CONTESTANTS = {one.name: one for one in (*OURS, *THEIRS)}
+# Latte was made for latents; the only autoencoder of these clips is ours.
+MIXED = (
+    Contestant(
+        "Latte on our latents",
+        "diffusers",
+        "LatteTransformer3DModel(4 heads of 32, 3 layers, patch 2) on our autoencoder's latents; batch 64, "
+        "Muon 0.02, bf16",
+        lambda: LatteOfText(3, channels=8, frames=5, side=8, patch=2),
+        replace(MUON, batch=64),
+        of_read_latents,
+        hear=video.tokens,
+        **LATENT,
+    ),
+)
+CONTESTANTS = {one.name: one for one in (*OURS, *MIXED, *THEIRS)}
 
 
 def trials() -> dict[str, Contestant]:

@@ -1,6 +1,7 @@
 """The command line: python -m minivid sample | train | score | experiment."""
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -75,7 +76,12 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
     training.set_defaults(run=_train)
 
-    score = commands.add_parser("score", help="measure the shipped weights on fresh scenes")
+    score = commands.add_parser(
+        "score",
+        help="measure the shipped weights on fresh scenes",
+        description="Measure the shipped weights on fresh scenes; of all models, also write what was found "
+        "onto the cards, into the README and into docs/results.md.",
+    )
     score.add_argument("name", nargs="?", default="all", help=f"{names}, or all (the default)")
     score.add_argument("--n", type=int, default=recipes.SCORED)
     score.add_argument("--seed", type=int, default=recipes.SEED)
@@ -118,17 +124,20 @@ def _train_each(options, silent: bool) -> None:
     names = list(recipes.RECIPES) if every else [options.name]
     work = {name: recipes.work(name, at) for name in names}
     before = 0.0
-    with tqdm(total=sum(work.values()), disable=silent, bar_format=BAR) as bar:
+    # Where it is silent, the bar is drawn into nothing.
+    into = io.StringIO() if silent else None
+    with tqdm(total=sum(work.values()), file=into, bar_format=BAR) as bar:
         for k, name in enumerate(names):
             told = f"{name} ({at}{f', {k + 1} of {len(names)}' if every else ''})"
             bar.set_description(told)
             if not (every and recipes.is_done(name, at, options.runs)):
                 steps, first = recipes.recipe(name).plans[at].steps, True
                 for progress in recipes.run(name, at, options.runs, options.parts):
-                    ahead = before + work[name] * (progress.step - first) / steps - bar.n
+                    done = progress.step - 1 if first else progress.step
+                    ahead = before + work[name] * done / steps - bar.n
                     if first:  # what an earlier run did says nothing of this one's pace
                         bar.initial, bar.n, first = bar.initial + ahead, bar.n + ahead, False
-                        ahead = work[name] / steps
+                        bar.last_print_n, ahead = bar.n, work[name] / steps
                     now = f"step {progress.step:,}, loss {progress.loss:.4f}"
                     bar.set_postfix_str(now, refresh=False)
                     bar.update(ahead)
@@ -168,14 +177,30 @@ def _score(options) -> None:
         }
         files.write(options.json, (json.dumps(result, indent=1) + "\n").encode())
     if every and (options.n, options.seed) == (recipes.SCORED, recipes.SEED):
-        readme = results.filled(README.read_text("utf-8"), tables)
-        page = PAGE.read_text("utf-8")
-        cards = {name: weights.card(name) for name in tables}
-        page = results.between(page, "score", results.table(readme, tables, options.n))
-        page = results.between(page, "made", results.made(cards))
-        files.write(README, readme.encode())
-        files.write(PAGE, page.encode())
-        print(f"written into {README.name} and {PAGE}")
+        _publish(tables)
+
+
+def _publish(tables: dict[str, dict]) -> None:
+    """Write what was measured onto the cards, into the README and the page of results."""
+    cards = {name: weights.card(name) for name in tables}
+    rows = [
+        (row["ours"], *cards[name]["score"][key]["interval"])
+        for name, table in tables.items()
+        for key, row in table.items()
+        if key in cards[name]["score"]
+    ]
+    inside = sum(low <= ours <= high for ours, low, high in rows)
+    print(f"{inside} of {len(rows)} numbers lie in the intervals that the cards had")
+    for name, table in tables.items():
+        weights.write_card(name, {**cards[name], "score": table})
+    readme = results.filled(README.read_text("utf-8"), tables)
+    page = results.between(
+        PAGE.read_text("utf-8"), "score", results.table(readme, tables, recipes.SCORED)
+    )
+    page = results.between(page, "made", results.trainings(cards))
+    files.write(README, readme.encode())
+    files.write(PAGE, page.encode())
+    print(f"written onto the cards and into {README} and {PAGE}")
 
 
 def _experiment(options) -> None:

@@ -28,7 +28,9 @@ def read(path: Path) -> dict:
     kept = path.read_bytes()
     content, mark = kept[:-MARK], kept[-MARK:]
     if hashlib.sha256(content).digest() != mark:
-        raise ValueError(f"{path} is torn or no checkpoint of ours. {anew(path)}")
+        raise ValueError(
+            f"{path} is torn, of an earlier edition, or no checkpoint of ours. {anew(path)}"
+        )
     state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if state["minivid"] != VERSION:
         raise ValueError(
@@ -55,14 +57,14 @@ def alone(path: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout:
         raise ValueError(
-            f"another training is writing {path}. Wait until it has ended, or name another folder "
-            "for this one (--runs)."
+            f"another training is writing {path}. Wait until it has ended (in a notebook: close() its "
+            "generator), or name another folder for this one (--runs)."
         ) from None
     except OSError as error:
         raise OSError(
             error.errno,
-            f"checkpoints cannot be written to {path.parent} ({error.strerror}). Make it writable, or "
-            "name another folder (--runs)",
+            f"checkpoints cannot be written to {path.parent}, or files not be locked there "
+            f"({error.strerror}). Make it writable, or name another folder (--runs)",
         ) from error
     try:
         files.sweep(path)

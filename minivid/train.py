@@ -241,6 +241,12 @@ def together() -> Iterator[int]:
         distributed.destroy_process_group()
 
 
+def wait() -> None:
+    """Until all processes that train together have come here."""
+    if place()[1] > 1:
+        distributed.barrier()
+
+
 def place() -> tuple[int, int]:
     """This process's rank, and how many train together."""
     if distributed.is_available() and distributed.is_initialized():
@@ -298,10 +304,13 @@ def _autocast(plan: Plan, where: torch.device):
 
 @functools.cache
 def has_bf16(where: torch.device) -> bool:
-    """Whether numbers are multiplied in bf16 there: a CPU that has to imitate it is faster in fp32."""
-    if where.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+    """Whether numbers are multiplied in bf16 there: what has to imitate it is faster in fp32."""
+    if where.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if where.type != "cpu":
         return True
-    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
+    told = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has for name, has in told.items() if "bf16" in name)
 
 
 def _save(

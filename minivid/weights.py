@@ -21,7 +21,7 @@ from minivid import files
 VERSION = "2"
 READ = ("1", VERSION)  # in the first, all was in half precision
 SCALE = ":scale"  # after the name of what it belongs to
-PRINT = "sha256"  # on a card: the weights' fingerprint
+FINGERPRINT = "sha256"  # on a card: the weights' fingerprint
 
 
 def folder() -> Path:
@@ -33,16 +33,30 @@ def folder() -> Path:
 def save(name: str, network: nn.Module, card: dict) -> Path:
     """Write a network's weights, rounded, and its card, which gets their fingerprint.
 
-    Raises OSError on a full disk; old files stay.
+    Raises OSError on a full disk. A file that could not be written stays as it was; where that is the card,
+    `load` says so.
     """
     content = safetensors.torch.save(
         _rounded(network.state_dict()), {"minivid": VERSION, "model": name}
     )
     path = folder() / f"{name}.safetensors"
     files.write(path, content)
-    card = {**card, PRINT: hashlib.sha256(content).hexdigest()}
-    files.write(path.with_suffix(".json"), (json.dumps(card, indent=1) + "\n").encode())
+    write_card(name, {**card, FINGERPRINT: hashlib.sha256(content).hexdigest()})
     return path
+
+
+def write_card(name: str, card: dict) -> None:
+    """Write the card of the weights of that name. Raises OSError on a full disk; the old one stays."""
+    path = folder() / f"{name}.json"
+    files.write(path, (json.dumps(card, indent=1) + "\n").encode())
+
+
+def is_as_told(name: str, told: dict) -> bool:
+    """Whether the weights of that name are those of which a card tells."""
+    path = folder() / f"{name}.safetensors"
+    if FINGERPRINT not in told or not path.exists():
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == told[FINGERPRINT]
 
 
 def load(name: str, network: nn.Module) -> nn.Module:
@@ -83,9 +97,12 @@ def load(name: str, network: nn.Module) -> nn.Module:
             f"{path} does not fit this {type(network).__name__}: {len(odd)} tensors differ, first {odd[0]} "
             f"(file {given.get(odd[0])}, network {expected.get(odd[0])}). {again}"
         )
-    told = card(name).get(PRINT) if path.with_suffix(".json").exists() else None
-    if told not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
-        raise ValueError(f"{path} is not the file that its card tells of: it was changed. {again}")
+    told = card(name) if path.with_suffix(".json").exists() else {}
+    if FINGERPRINT in told and not is_as_told(name, told):
+        raise ValueError(
+            f"{path} is not the file that its card tells of: it was changed, or the card was not written. "
+            f"{again}"
+        )
     network.load_state_dict(state)
     return network.eval()
 

@@ -1,7 +1,9 @@
 """The race against other libraries counts what it says, and the page of results shows what it found."""
 
+import itertools
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def _run(*shares):
 
 
 def test_the_ratio_is_that_of_the_best_of_the_others_and_of_all_seeds_that_are_whole():
-    theirs = {one.name: {"0": _run(0.0, 0.1)} for one in peers.THEIRS}
+    theirs = {one.name: {"0": _run(0.0, 0.1)} for one in (*peers.MIXED, *peers.THEIRS)}
     theirs["Latte"] = {"0": _run(0.3, 0.2)}  # its end counts, not its best
     found = theirs | {"latent DiT": {"0": _run(0.1, 0.9), "1": _run(1.0)}}
     ratios = peers.ratios(found)
@@ -44,29 +46,43 @@ def test_the_page_of_results_shows_the_race_that_is_kept():
 
 
 @pytest.mark.parametrize("name", ["latent U-Net", "pixel U-Net"])
-def test_a_contestant_learns_and_draws_within_its_seconds(name, monkeypatch):
+def test_a_contestant_learns_until_its_seconds_are_spent_and_is_looked_at_on_the_way(
+    name, monkeypatch
+):
     one = replace(contestants.CONTESTANTS[name], every=1.0)
     one = replace(one, plan=replace(one.plan, batch=2))
+    ticks = itertools.count(0, 0.5)  # two a step, one before it and one after
+    monkeypatch.setattr(peers, "clock", lambda: next(ticks))
     monkeypatch.setattr(contestants, "KEPT", 4)
     monkeypatch.setattr(peers, "ASKED", 2)
     monkeypatch.setattr(contestants, "STEPS", 2)
-    contestants.kept_clips.cache_clear()
     found, drawn = peers.race(one, 0, 3.0, asked=3)
-    contestants.kept_clips.cache_clear()
-    assert found["steps"] == found["curve"][-1]["step"] > 0 and found["by"] == "minivid"
-    assert found["curve"][-1]["seconds"] >= 3.0 and len(found["curve"]) >= 2
+    assert [point["seconds"] for point in found["curve"]] == [1.0, 2.0, 3.0]
+    assert [point["step"] for point in found["curve"]] == [2, 4, 6]
+    assert found["steps"] == 6 and found["by"] == "minivid"
     assert drawn.shape[1:] == (3, 17, 32, 32) and drawn.abs().max() <= 1
+    assert peers.race(one, 0, 0.1, asked=3)[0]["steps"] == 1
 
 
-def test_other_libraries_are_told_the_sentence_and_the_noise_level():
-    pytest.importorskip("diffusers")
+NETWORKS = {
+    "denoising_diffusion_pytorch": lambda: contestants.FramesAsChannels(8),
+    "video_diffusion_pytorch": lambda: contestants.InSpaceAndTime(8),
+    "diffusers": lambda: contestants.LatteOfText(1),
+}
+
+
+@pytest.mark.parametrize("library", NETWORKS)
+def test_other_libraries_are_told_the_sentence_and_the_noise_level(library):
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
     torch.manual_seed(0)
-    network = contestants.LatteOfText(1)
-    torch.nn.init.normal_(network.latte.proj_out.weight)
-    x_t, tokens = torch.randn(2, 3, 17, 32, 32), contestants.video.tokens(["a red 3", "a blue 7"])
+    network = NETWORKS[library]()
+    sentences = ["a red 3 moves up", "a blue 7 moves left"]
+    hear = contestants.video.tokens if library == "diffusers" else contestants.clips.understand
+    x_t, asked = torch.randn(2, 3, 17, 32, 32), hear(sentences)
     with torch.no_grad():
-        y = network(x_t, torch.tensor([0.5, 0.5]), tokens)
-        other = network(x_t, torch.tensor([0.5, 0.5]), tokens.flip(0))
-        later = network(x_t, torch.tensor([0.6, 0.6]), tokens)
+        y = network(x_t, torch.tensor([0.5, 0.5]), asked)
+        other = network(x_t, torch.tensor([0.5, 0.5]), asked.flip(0))
+        later = network(x_t, torch.tensor([0.6, 0.6]), asked)
     assert y.shape == x_t.shape
     assert not torch.allclose(y, other) and not torch.allclose(y, later)

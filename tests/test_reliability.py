@@ -38,7 +38,7 @@ def _losses(*arguments, **options):
 
 
 SOAK = """
-import os, random, signal, sys, time
+import itertools, os, random, signal, sys, time
 from pathlib import Path
 import torch
 from torch import nn
@@ -47,12 +47,12 @@ from minivid import train
 EVERY, KILLS = 5, 20
 torch.set_num_threads(1)
 folder, chance = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
-plan = train.Plan(20 * 12 + 20, 4, 1e-3, muon=0.02)
+plan = train.Plan(4000, 4, 1e-3, muon=0.02)
 
 def steps(checkpoint):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(256, 512), nn.SiLU(), nn.Linear(512, 256))
-    draw = lambda draws: (torch.randn(4, 256, generator=draws),)
+    network = nn.Sequential(nn.Linear(64, 256), nn.SiLU(), nn.Linear(256, 64))
+    draw = lambda draws: (torch.randn(4, 64, generator=draws),)
     loss = lambda network, batch, draws: (network(batch[0]) - batch[0].roll(1, 1)).square().mean()
     return train.train(network, loss, draw, plan, checkpoint, EVERY)
 
@@ -64,6 +64,7 @@ def read(path):
     lines = path.read_text().splitlines() if path.exists() else []
     return [(int(step), float(loss)) for step, loss in map(str.split, lines)]
 
+next(steps(None))  # what has to be imported is, before the first is born
 lives, torn = [], 0
 for life in range(KILLS):
     path = folder / f"{life}.log"
@@ -80,21 +81,22 @@ for life in range(KILLS):
     os.waitpid(child, 0)
     torn += any(folder.glob(".c.pt.*.part"))
     lives.append(read(path))
-whole = {progress.step: progress.loss for progress in steps(None)}
-last = [(progress.step, progress.loss) for progress in steps(folder / "c.pt")]
+end = lives[-1][-1][0] + 20
+last = [(p.step, p.loss) for p in itertools.islice(steps(folder / "c.pt"), 40) if p.step <= end]
+whole = {p.step: p.loss for p in itertools.islice(steps(None), end)}
 for before, after in zip(lives, [*lives[1:], last]):
     reached, again = before[-1][0], after[0][0] - 1
     assert again >= reached - reached % EVERY, (reached, again)
     assert again % EVERY == 0, again
 for life in [*lives, last]:
     assert life == [(step, whole[step]) for step, _ in life], "other losses than uninterrupted"
-assert last[-1][0] == plan.steps
+assert last[-1][0] == end
 assert not list(folder.glob(".c.pt.*.part")), "half a file was left"
 print(f"{KILLS} kills, {torn} of them while a checkpoint was written")
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+@pytest.mark.skipif(sys.platform != "linux", reason="kills processes that were forked")
 def test_killed_twenty_times_it_loses_no_more_than_the_steps_since_its_last_checkpoint(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SOAK, str(tmp_path), "0"],

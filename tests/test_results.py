@@ -49,7 +49,7 @@ def test_the_page_of_results_says_what_the_readme_and_the_cards_say():
     cards = {name: weights.card(name) for name in recipes.RECIPES}
     scores = {name: card["score"] for name, card in cards.items()}
     assert results.filled(README, scores) == README
-    assert results.between(page, "made", results.made(cards)) == page
+    assert results.between(page, "made", results.trainings(cards)) == page
 
 
 def test_flops_of_a_training_are_those_of_its_matrices():
@@ -115,6 +115,34 @@ def test_all_are_trained_in_order_go_on_after_a_stop_and_end_in_the_scorecard(
     assert "| first | `right` |" in capsys.readouterr().out
 
 
+def test_a_process_that_is_not_the_first_trains_in_silence(tmp_path, monkeypatch, capsys):
+    made, seen = _tiny("tiny", 3)
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
+    options = command.parser().parse_args(["train", "all", "--scale", "laptop"])
+    options.runs = tmp_path
+    command._train_each(options, silent=True)
+    assert len(seen) == 3 + results.BATCHES
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_done_is_not_done_by_another_plan_nor_with_other_weights(tmp_path, monkeypatch):
+    made, seen = _tiny("tiny", 3)
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
+    list(recipes.run("tiny", "laptop", tmp_path))
+    assert recipes.is_done("tiny", "laptop", tmp_path)
+    longer = replace(made, plans={"laptop": train.Plan(4, 2, 1e-3)})
+    monkeypatch.setitem(recipes.RECIPES, "tiny", longer)
+    assert not recipes.is_done("tiny", "laptop", tmp_path)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", made)
+    weights.save("tiny", nn.Linear(3, 3), weights.card("tiny"))
+    assert not recipes.is_done("tiny", "laptop", tmp_path)
+    before = len(seen)
+    assert [progress.step for progress in recipes.run("tiny", "laptop", tmp_path)] == [3]
+    assert len(seen) == before + results.BATCHES and recipes.is_done("tiny", "laptop", tmp_path)
+
+
 def test_all_are_scored_and_the_pages_are_written_from_it(tmp_path, monkeypatch):
     made, _ = _tiny("tiny", 3)
     monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})
@@ -140,5 +168,6 @@ def test_all_are_scored_and_the_pages_are_written_from_it(tmp_path, monkeypatch)
     assert row in readme.read_text("utf-8") and row in page.read_text("utf-8")
     assert re.search(r"\| tiny \| laptop \| 12 \| 3 × 2 \| 0 \| fp32 \|", page.read_text("utf-8"))
     assert json.loads((tmp_path / "all.json").read_text())["metrics"]["tiny"]["right"]["ours"] == 1
+    assert weights.card("tiny")["score"]["right"]["ours"] == 1
     weights.save("tiny", nn.Linear(3, 3), weights.card("tiny"))
     assert command.main(["score", *runs]) == 0 and counted == [1000, 1000]

@@ -83,22 +83,31 @@ def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[tr
     checkpoint, done = checkpoint_of(name, at, runs), done_of(name, at, runs)
     if is_done(name, at, runs):
         raise ValueError(f"{checkpoint} is a finished training. Delete it to train {name} again.")
+    if not checkpoint.exists():
+        done.unlink(missing_ok=True)
     plan = replace(made.plans[at], parts=parts or train.parts_of(checkpoint) or processes)
     torch.manual_seed(plan.seed)
     network = made.build(at).to(train.device())
     for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, checkpoint):
         yield progress
-    if rank:
-        return
+    if rank == 0:
+        _ship(name, at, plan, progress, done)
+    train.wait()  # what comes next may begin from these weights
+
+
+def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: Path) -> None:
+    """Write a trained model's weights and card, score them, and keep the card in `done` as well."""
+    made = recipe(name)
     made.finish(progress.network)
-    shipped = name if at in made.ships else f"{name}-{at}"
+    shipped = shipped_as(name, at)
     card = {
         "model": name,
         "what": made.what,
         "scale": at,
         "made_by": f"python -m minivid train {name} --scale {at}",
         "plan": asdict(plan),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for p in progress.network.parameters()),
+        "precision": plan.precision if train.has_bf16(train.device()) else "fp32",
         "seconds": round(progress.seconds),
         "flops": results.flops(made, at),
         "machine": machine(),
@@ -108,7 +117,12 @@ def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[tr
     kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded
     card["score"] = made.score(kept, SCORED, SEED)
     weights.save(shipped, kept, card)
-    files.write(done, (json.dumps(card, indent=1) + "\n").encode())
+    files.write(done, (json.dumps(weights.card(shipped), indent=1) + "\n").encode())
+
+
+def shipped_as(name: str, at: str) -> str:
+    """What the weights of a model are called that was trained at that scale."""
+    return name if at in recipe(name).ships else f"{name}-{at}"
 
 
 def checkpoint_of(name: str, at: str, runs: Path) -> Path:
@@ -122,13 +136,13 @@ def done_of(name: str, at: str, runs: Path) -> Path:
 
 
 def is_done(name: str, at: str, runs: Path) -> bool:
-    """Whether a training has ended, and its weights are shipped and scored.
-
-    A card whose checkpoint was deleted, so that the model be trained again, is deleted, too.
-    """
-    if not checkpoint_of(name, at, runs).exists():
-        done_of(name, at, runs).unlink(missing_ok=True)
-    return done_of(name, at, runs).exists()
+    """Whether a training by this plan has ended, and its weights are shipped and scored, and are there."""
+    done = done_of(name, at, runs)
+    if not (done.exists() and checkpoint_of(name, at, runs).exists()):
+        return False
+    card = json.loads(done.read_text())
+    plan = {**asdict(recipe(name).plans[at]), "parts": card["plan"]["parts"]}
+    return card["plan"] == plan and weights.is_as_told(shipped_as(name, at), card)
 
 
 def work(name: str, at: str) -> float:
@@ -136,8 +150,8 @@ def work(name: str, at: str) -> float:
     plan = recipe(name).plans[at]
     try:
         card = weights.card(name)
-        clips = card["plan"]["steps"] * card["plan"]["batch"]
-        return card["flops"] / clips * plan.steps * plan.batch
+        seen = card["plan"]["steps"] * card["plan"]["batch"]
+        return card["flops"] / seen * plan.steps * plan.batch
     except (ValueError, KeyError):
         return 1.0
 
@@ -145,10 +159,11 @@ def work(name: str, at: str) -> float:
 def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
     """Every model's name and the score of its shipped weights, on n scenes: (name, {key: row}).
 
-    Each is kept in `runs`, and found there again as long as no weights change.
+    Each is kept in `runs`, and found there again as long as neither weights nor code change.
     """
-    files_of = sorted(weights.folder().glob("*.safetensors"))
-    mark = hashlib.sha256(b"".join(path.read_bytes() for path in files_of)).hexdigest()[:16]
+    made_of = [*weights.folder().glob("*.safetensors"), *Path(__file__).parents[1].rglob("*.py")]
+    content = b"".join(path.read_bytes() for path in sorted(made_of))
+    mark = hashlib.sha256(content).hexdigest()[:16]
     for name in RECIPES:
         kept = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
         if not kept.exists():

@@ -57,11 +57,14 @@ def table(readme: str, scores: dict[str, dict], n: int) -> list[str]:
     ]
     for model, key, words in published(readme):
         if model in scores:
-            lines.append(f"| {model} | `{key}` | {words} | {numbers(scores[model][key])} |")
+            row = scores[model].get(key)  # some need a model that has learned something
+            lines.append(
+                f"| {model} | `{key}` | {words} | {numbers(row) if row else '– | – | –'} |"
+            )
     return lines
 
 
-def made(cards: dict[str, dict]) -> list[str]:
+def trainings(cards: dict[str, dict]) -> list[str]:
     """The lines of a table that tells how each model was trained."""
     lines = [
         "| model | scale | parameters | steps × batch | seed | precision | FLOPs | seconds | machine |",
@@ -70,9 +73,10 @@ def made(cards: dict[str, dict]) -> list[str]:
     for model, card in cards.items():
         plan = train.Plan(**card["plan"])
         flops = f"{card['flops']:.1e}" if "flops" in card else "–"
+        precision = card.get("precision", plan.precision)
         lines.append(
             f"| {model} | {card['scale']} | {card['parameters']:,} | {plan.steps:,} × {plan.batch} | "
-            f"{plan.seed} | {plan.precision} | {flops} | {card['seconds']:,} | {card['machine']} |"
+            f"{plan.seed} | {precision} | {flops} | {card['seconds']:,} | {card['machine']} |"
         )
     return lines
 

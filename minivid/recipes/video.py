@@ -2,8 +2,8 @@
 
 Halfway through its blocks, each token also guesses what the clip encoder, which learned from captions, would
 see there were the clip clean. "Representation alignment" (REPA, Yu et al. 2024, arXiv 2410.06940) made
-diffusion transformers learn many times faster; so it does here. Near the end the teacher is silent: what it
-sees is coarse, and held to it the tokens would not learn the finest ("early stop", Wang et al. 2025, arXiv
+diffusion transformers learn many times faster; here it helps, less. Near the end the teacher is silent: what
+it sees is coarse, and held to it the tokens would not learn the finest ("early stop", Wang et al. 2025, arXiv
 2505.16792). The text encoder is that of `reader`, which knows what a sentence says of whom, as it is.
 """
 
