@@ -13,7 +13,7 @@ from minivid.recipes import results
 
 README = Path(__file__).parents[1] / "README.md"
 PAGE = README.parent / "docs" / "results.md"
-BAR = "{desc}: {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
+BAR = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,28 +122,28 @@ def _train_each(options, silent: bool) -> None:
     at = options.scale or recipes.scale()
     every = options.name == "all"
     names = list(recipes.RECIPES) if every else [options.name]
-    work = {name: recipes.work(name, at) for name in names}
+    seconds = {name: recipes.expected_seconds(name, at) for name in names}
     before = 0.0
     # Where it is silent, the bar is drawn into nothing.
     into = io.StringIO() if silent else None
-    with tqdm(total=sum(work.values()), file=into, bar_format=BAR) as bar:
+    with tqdm(total=sum(seconds.values()), file=into, bar_format=BAR, smoothing=0) as bar:
         for k, name in enumerate(names):
             told = f"{name} ({at}{f', {k + 1} of {len(names)}' if every else ''})"
-            bar.set_description(told)
+            bar.set_description_str(told)
             if not (every and recipes.is_done(name, at, options.runs)):
                 steps, first = recipes.recipe(name).plans[at].steps, True
                 for progress in recipes.run(name, at, options.runs, options.parts):
                     done = progress.step - 1 if first else progress.step
-                    ahead = before + work[name] * done / steps - bar.n
+                    ahead = before + seconds[name] * done / steps - bar.n
                     if first:  # what an earlier run did says nothing of this one's pace
                         bar.initial, bar.n, first = bar.initial + ahead, bar.n + ahead, False
-                        bar.last_print_n, ahead = bar.n, work[name] / steps
+                        bar.last_print_n, ahead = bar.n, seconds[name] / steps
                     now = f"step {progress.step:,}, loss {progress.loss:.4f}"
                     bar.set_postfix_str(now, refresh=False)
                     bar.update(ahead)
                     if progress.step == steps:
-                        bar.set_description(f"{told}, looked at")
-            before += work[name]
+                        bar.set_description_str(f"{told}, looked at")
+            before += seconds[name]
     if every and not silent:
         cards = {name: recipes.done_of(name, at, options.runs).read_text() for name in names}
         scores = {name: json.loads(card)["score"] for name, card in cards.items()}

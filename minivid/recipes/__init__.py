@@ -5,10 +5,12 @@ CPU cores; "gpu": one GPU) and a score on scenes drawn fresh. `python -m minivid
 `score NAME` do nothing but follow them.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
+import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -145,15 +147,26 @@ def is_done(name: str, at: str, runs: Path) -> bool:
     return card["plan"] == plan and weights.is_as_told(shipped_as(name, at), card)
 
 
-def work(name: str, at: str) -> float:
-    """FLOPs of a training at that scale, judged by those on the shipped card; 1 where there is none."""
-    plan = recipe(name).plans[at]
-    try:
-        card = weights.card(name)
-        seen = card["plan"]["steps"] * card["plan"]["batch"]
-        return card["flops"] / seen * plan.steps * plan.batch
-    except (ValueError, KeyError):
+def expected_seconds(name: str, at: str) -> float:
+    """What a training at that scale may take, for a bar of progress: as long as that of the card did.
+
+    Where the card is of another scale, its FLOPs are taken as fast as those of most cards of this one.
+    """
+    plan, cards = recipe(name).plans[at], {}
+    for other in RECIPES:
+        with contextlib.suppress(ValueError):
+            cards[other] = weights.card(other)
+    paces = {
+        other: card["seconds"] / card["flops"]
+        for other, card in cards.items()
+        if card.get("scale") == at and card.get("flops")
+    }
+    if name not in cards or not paces or not cards[name].get("flops"):
         return 1.0
+    card = cards[name]
+    seen = card["plan"]["steps"] * card["plan"]["batch"]
+    pace = paces.get(name) or statistics.median(paces.values())
+    return pace * card["flops"] / seen * plan.steps * plan.batch
 
 
 def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
