@@ -121,10 +121,10 @@ def decoded(x: Tensor) -> Tensor:
         return latents.video_codec().decode(x)
 
 
-def our_transformer() -> nn.Module:
+def our_transformer(taught: int = generator.TAUGHT) -> nn.Module:
     """The transformer of notebook 07, two blocks shallower."""
     words = len(video.TOKENISER.words)
-    return video.with_reader(generator.TextToVideo(words, depth=6, taught=generator.TAUGHT))
+    return video.with_reader(generator.TextToVideo(words, depth=6, taught=taught))
 
 
 MUON = replace(PLAN, batch=32, muon=0.02, precision="bf16")
@@ -137,6 +137,17 @@ OURS = (
         our_transformer,
         replace(MUON, batch=64, compiled=True),
         of_taught_latents,
+        video.loss,
+        hear=video.tokens,
+        **LATENT,
+    ),
+    Contestant(
+        "latent DiT, not taught",
+        "minivid",
+        "TextToVideo(width=128, depth=6); batch 64, Muon 0.02, bf16, compiled",
+        functools.partial(our_transformer, 0),
+        replace(MUON, batch=64, compiled=True),
+        of_read_latents,
         video.loss,
         hear=video.tokens,
         **LATENT,
@@ -301,6 +312,7 @@ def trials() -> dict[str, Contestant]:
     """Others' settings that were tried before the race; "Unet3D" is too slow to be tried, and takes after."""
     frames, latte = CONTESTANTS["frames as channels"], CONTESTANTS["Latte"]
     adam = replace(PLAN, precision="bf16")
+    slower = replace(latte.plan, learning_rate=5e-4, muon=0.01)
     wide = replace(frames, build=lambda: FramesAsChannels(64))
     return {
         "frames as channels, 64 wide, velocity, AdamW": replace(
@@ -315,4 +327,6 @@ def trials() -> dict[str, Contestant]:
         "Latte, clean, AdamW": replace(latte, plan=PLAN),
         "Latte, clean, AdamW, bf16": replace(latte, plan=adam),
         "Latte, clean, Muon": latte,
+        "Latte, clean, Muon, bf16": replace(latte, plan=replace(latte.plan, precision="bf16")),
+        "Latte, clean, Muon, half the rates": replace(latte, plan=slower),
     }
