@@ -148,7 +148,9 @@ def table(found: dict) -> list[str]:
 
 
 def spread(values: list[float]) -> str:
-    """Mean, lowest and highest."""
+    """Mean, lowest and highest; one alone as it is."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
     return f"{sum(values) / len(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
