@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from minivid import diffusion, generator, text, train
 from minivid.recipes import cache, clips, held_out, latents, teacher, video
-from minivid.recipes.words import write_captions
 from minivid.unet import VideoUNet
 from minivid.world import render
 
@@ -97,16 +96,14 @@ def forget() -> None:
     shown.cache_clear()
 
 
-def of_latents(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents and captions as vectors."""
+def of_latents(
+    plan: train.Plan,
+    draws: torch.Generator,
+    hear: Callable[[Sequence[str]], Tensor] = clips.understand,
+) -> tuple[Tensor, ...]:
+    """Latents and captions, as `hear` has them."""
     scenes, made = kept_clips(plan.seed)
-    return latents.pick(made, scenes, plan.batch, draws)
-
-
-def of_read_latents(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents and captions' tokens."""
-    scenes, made = kept_clips(plan.seed)
-    return latents.pick(made, scenes, plan.batch, draws, video.tokens)
+    return latents.pick(made, scenes, plan.batch, draws, hear)
 
 
 def of_taught_latents(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
@@ -147,7 +144,7 @@ OURS = (
         "TextToVideo(width=128, depth=6); batch 64, Muon 0.02, bf16, compiled",
         functools.partial(our_transformer, 0),
         replace(MUON, batch=64, compiled=True),
-        of_read_latents,
+        functools.partial(of_latents, hear=video.tokens),
         video.loss,
         hear=video.tokens,
         **LATENT,
@@ -173,13 +170,6 @@ OURS = (
 )
 
 # Others' -----------------------------------------------------------------------------------------
-
-
-def pictures(plan: train.Plan, draws: torch.Generator) -> tuple[Tensor, ...]:
-    """Clips of the easy world and captions' tokens; as `clips.batch`, which gives vectors."""
-    scenes = held_out.draw_scenes(plan.batch, draws)
-    said = clips.some_unsaid(write_captions(scenes, draws), draws)
-    return render.video(scenes), video.tokens(said)
 
 
 @contextlib.contextmanager
@@ -276,7 +266,7 @@ THEIRS = (
         "LatteTransformer3DModel(4 heads of 32, 2 layers, patch 4), predicts clean; batch 16, Muon 0.02",
         lambda: LatteOfText(2),
         replace(MUON, batch=16, precision="fp32"),
-        pictures,
+        functools.partial(clips.batch, hear=video.tokens),
         predicts="clean",
         hear=video.tokens,
     ),
@@ -300,7 +290,7 @@ MIXED = (
         "Muon 0.02, bf16",
         lambda: LatteOfText(3, channels=8, frames=5, side=8, patch=2),
         replace(MUON, batch=64),
-        of_read_latents,
+        functools.partial(of_latents, hear=video.tokens),
         hear=video.tokens,
         **LATENT,
     ),

@@ -16,7 +16,6 @@ A run that is done is not done again.
 
 import argparse
 import functools
-import io
 import itertools
 import json
 import os
@@ -35,14 +34,15 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from minivid import files, metrics, recipes, show, train, weights
+from minivid.experiments import keeping
 from minivid.experiments.race import arrival
 from minivid.recipes import clips, held_out, results
 from minivid.recipes.judging import referee
 from minivid.world import captions, render
 
-RESULTS = Path(__file__).with_name("peers.json")
-DRAWN = Path(__file__).with_name("peers.npz")
-DOCS = Path(__file__).parents[1] / "docs"
+HERE = Path(__file__).parent
+RESULTS = HERE / "peers.json"
+DOCS = HERE.parent / "docs"
 SEEDS = (0, 1, 2)
 CLEAR = 0.1  # share of clips as asked, below which nobody has got clear of chance
 ASKED, ASKED_LAST = 60, 150  # clips in a look, and in the last one
@@ -115,13 +115,9 @@ def keep(name: str, seed: int, found: dict, drawn: Tensor) -> None:
     """Add what one run found to what is kept; of the first seed the clips, too."""
     rows = read()
     rows.setdefault(name, {})[str(seed)] = found
-    files.write(RESULTS, (json.dumps(rows, indent=1) + "\n").encode())
+    files.write_json(RESULTS, rows)
     if seed == SEEDS[0]:
-        clips_kept = dict(np.load(DRAWN)) if DRAWN.exists() else {}
-        clips_kept[name] = ((drawn + 1) * 127.5).round().to(torch.uint8).numpy()
-        content = io.BytesIO()
-        np.savez_compressed(content, **clips_kept)
-        files.write(DRAWN, content.getvalue())
+        keeping.keep("peers", name, drawn, HERE)
 
 
 # What came of it ---------------------------------------------------------------------------------
@@ -197,12 +193,11 @@ def plot(found: dict) -> show.Figure:
 
 def strips() -> show.Figure:
     """What each draws in the end when asked for the same."""
-    with np.load(DRAWN) as drawn:
-        kept = {name: drawn[name] for name in CONTESTANTS if name in drawn}
+    drawn = keeping.clips("peers", HERE)
+    kept = {name: drawn[name][0] for name in CONTESTANTS if name in drawn}
     asked = held_out.draw_scenes(ASKED_LAST, SEEDS[0] + 10)[0].describe()
-    clips_of = torch.stack([torch.from_numpy(kept[name][0]) for name in kept]).float() / 127.5 - 1
     title = f"Asked for “{captions.write(asked)}”"
-    return show.film_strip(clips_of, list(kept), title)
+    return show.film_strip(torch.stack(list(kept.values())), list(kept), title)
 
 
 def section(found: dict) -> list[str]:
@@ -273,7 +268,7 @@ def main() -> None:
             rows = read()
             last = {key: row[0] for key, row in found["curve"][-1].items() if isinstance(row, list)}
             rows.setdefault("trials", {})[name] = {"steps": found["steps"], **last}
-            files.write(RESULTS, (json.dumps(rows, indent=1) + "\n").encode())
+            files.write_json(RESULTS, rows)
         return
     for seed, name in itertools.product(options.seed or SEEDS, options.only or CONTESTANTS):
         if str(seed) not in read().get(name, {}):

@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -122,32 +123,39 @@ def _train_each(options, silent: bool) -> None:
     at = options.scale or recipes.scale()
     every = options.name == "all"
     names = list(recipes.RECIPES) if every else [options.name]
-    seconds = {name: recipes.expected_seconds(name, at) for name in names}
+    for name in names:
+        recipes.recipe(name)
+    seconds = recipes.expected_seconds(names, at)
     before = 0.0
     # Where it is silent, the bar is drawn into nothing.
     into = io.StringIO() if silent else None
     with tqdm(total=sum(seconds.values()), file=into, bar_format=BAR, smoothing=0) as bar:
         for k, name in enumerate(names):
-            told = f"{name} ({at}{f', {k + 1} of {len(names)}' if every else ''})"
-            bar.set_description_str(told)
+            bar.set_description_str(f"{name} ({at}{f', {k + 1} of {len(names)}' if every else ''})")
             if not (every and recipes.is_done(name, at, options.runs)):
-                steps, first = recipes.recipe(name).plans[at].steps, True
-                for progress in recipes.run(name, at, options.runs, options.parts):
-                    done = progress.step - 1 if first else progress.step
-                    ahead = before + seconds[name] * done / steps - bar.n
-                    if first:  # what an earlier run did says nothing of this one's pace
-                        bar.initial, bar.n, first = bar.initial + ahead, bar.n + ahead, False
-                        bar.last_print_n, ahead = bar.n, seconds[name] / steps
-                    now = f"step {progress.step:,}, loss {progress.loss:.4f}"
-                    bar.set_postfix_str(now, refresh=False)
-                    bar.update(ahead)
-                    if progress.step == steps:
-                        bar.set_description_str(f"{told}, looked at")
+                steps = recipes.run(name, at, options.runs, options.parts)
+                _advance(bar, steps, recipes.recipe(name).plans[at].steps, before, seconds[name])
             before += seconds[name]
     if every and not silent:
         cards = {name: recipes.done_of(name, at, options.runs).read_text() for name in names}
         scores = {name: json.loads(card)["score"] for name, card in cards.items()}
         print("\n".join(results.table(README.read_text("utf-8"), scores, recipes.SCORED)))
+
+
+def _advance(
+    bar: tqdm, training: Iterator[train.Progress], steps: int, before: float, seconds: float
+) -> None:
+    """Run a training of so many steps through, the bar going from `before` on by `seconds`."""
+    each = seconds / steps
+    for k, progress in enumerate(training):
+        if k == 0:  # what an earlier run did says nothing of this one's pace
+            skipped = before + each * (progress.step - 1) - bar.n
+            bar.initial, bar.n = bar.initial + skipped, bar.n + skipped
+            bar.last_print_n = bar.n
+        bar.set_postfix_str(f"step {progress.step:,}, loss {progress.loss:.4f}", refresh=False)
+        bar.update(before + each * progress.step - bar.n)
+        if progress.step == steps:
+            bar.set_description_str(f"{bar.desc}, looked at")
 
 
 def _score(options) -> None:
@@ -175,7 +183,7 @@ def _score(options) -> None:
             "seed": options.seed,
             "weights": options.name,
         }
-        files.write(options.json, (json.dumps(result, indent=1) + "\n").encode())
+        files.write_json(options.json, result)
     if every and (options.n, options.seed) == (recipes.SCORED, recipes.SEED):
         _publish(tables)
 

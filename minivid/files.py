@@ -3,6 +3,7 @@
 A killed run or a full disk leaves the old file as it was.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def write(path: Path, content: bytes) -> None:
         ) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """The same for what JSON can hold, as a text file."""
+    write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def sweep(path: Path) -> None:

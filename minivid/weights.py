@@ -47,8 +47,7 @@ def save(name: str, network: nn.Module, card: dict) -> Path:
 
 def write_card(name: str, card: dict) -> None:
     """Write the card of the weights of that name. Raises OSError on a full disk; the old one stays."""
-    path = folder() / f"{name}.json"
-    files.write(path, (json.dumps(card, indent=1) + "\n").encode())
+    files.write_json(folder() / f"{name}.json", card)
 
 
 def is_as_told(name: str, told: dict) -> bool:

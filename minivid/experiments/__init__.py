@@ -83,7 +83,7 @@ def run(name: str, follow: Follow) -> dict:
         began = time.time()
         found["results"][str(seed)] = made.run(seed, follow)
         found["seconds"][str(seed)] = round(time.time() - began)
-        files.write(path, (json.dumps(found, indent=1) + "\n").encode())
+        files.write_json(path, found)
     return found
 
 

@@ -56,9 +56,12 @@ def over_seeds(found: dict, *path: str) -> tuple[float, float, float]:
     return sum(values) / len(values), min(values), max(values)
 
 
-def keep(name: str, key: str, video: Tensor) -> None:
-    """Keep clips (b, 3, f, h, w) of an experiment under a key, in data/experiments/NAME.npz, as bytes."""
-    path = FOLDER / f"{name}.npz"
+def keep(name: str, key: str, video: Tensor, folder: Path | None = None) -> None:
+    """Keep clips (b, 3, f, h, w) of an experiment under a key, in data/experiments/NAME.npz, as bytes.
+
+    folder: another than data/experiments.
+    """
+    path = (folder or FOLDER) / f"{name}.npz"
     kept = dict(np.load(path)) if path.exists() else {}
     kept[key] = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
     content = io.BytesIO()
@@ -66,7 +69,7 @@ def keep(name: str, key: str, video: Tensor) -> None:
     files.write(path, content.getvalue())
 
 
-def clips(name: str) -> dict[str, Tensor]:
+def clips(name: str, folder: Path | None = None) -> dict[str, Tensor]:
     """The clips an experiment kept: (b, 3, f, h, w) in [-1, 1] by key."""
-    with np.load(FOLDER / f"{name}.npz") as kept:
+    with np.load((folder or FOLDER) / f"{name}.npz") as kept:
         return {key: torch.from_numpy(kept[key]).float() / 127.5 - 1 for key in kept}

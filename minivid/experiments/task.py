@@ -10,12 +10,10 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from minivid import diffusion, generator, train
 from minivid.experiments.keeping import Follow, means, plain
-from minivid.recipes import cache, clips, held_out, latents, teacher, video
+from minivid.recipes import cache, clips, held_out, latents, results, teacher, video
 from minivid.recipes.judging import referee
 from minivid.recipes.words import write_captions
 from minivid.world import captions, scene
@@ -99,18 +97,17 @@ def held_out_loss(model: nn.Module, loss: train.Loss = video.loss) -> Tensor:
 def flops(model: nn.Module) -> int:
     """FLOPs of one training step on one clip, forward and backward, a multiply-add being two."""
     made = batch(train.Plan(1, 1, 1e-3), torch.Generator().manual_seed(0))
-    with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
-        video.loss(model, made, torch.Generator().manual_seed(0)).backward()
+    draws = torch.Generator().manual_seed(0)
+    counted = results.flops_of(lambda: video.loss(model, made, draws).backward())
     model.zero_grad()
-    return counted.get_total_flops()
+    return counted
 
 
 def reading(model: generator.TextToVideo) -> int:
     """How many of them go into reading the sentence, which is not learned here."""
     _, said = batch(train.Plan(1, 1, 1e-3), torch.Generator().manual_seed(0))
-    with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        model.text(said)
-    return counted.get_total_flops()
+    with torch.no_grad():
+        return results.flops_of(lambda: model.text(said))
 
 
 def trained(

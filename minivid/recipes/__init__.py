@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: 
     kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded
     card["score"] = made.score(kept, SCORED, SEED)
     weights.save(shipped, kept, card)
-    files.write(done, (json.dumps(weights.card(shipped), indent=1) + "\n").encode())
+    files.write_json(done, weights.card(shipped))
 
 
 def shipped_as(name: str, at: str) -> str:
@@ -147,26 +147,28 @@ def is_done(name: str, at: str, runs: Path) -> bool:
     return card["plan"] == plan and weights.is_as_told(shipped_as(name, at), card)
 
 
-def expected_seconds(name: str, at: str) -> float:
-    """What a training at that scale may take, for a bar of progress: as long as that of the card did.
+def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
+    """What trainings at that scale may take, for a bar of progress: as long as those of the cards did.
 
-    Where the card is of another scale, its FLOPs are taken as fast as those of most cards of this one.
+    Where a card is of another scale, its FLOPs are taken as fast as those of most cards of this one.
     """
-    plan, cards = recipe(name).plans[at], {}
-    for other in RECIPES:
+    cards = {}
+    for name in RECIPES:
         with contextlib.suppress(ValueError):
-            cards[other] = weights.card(other)
+            cards[name] = weights.card(name)
+    cards = {name: card for name, card in cards.items() if card.get("flops")}
     paces = {
-        other: card["seconds"] / card["flops"]
-        for other, card in cards.items()
-        if card.get("scale") == at and card.get("flops")
+        name: card["seconds"] / card["flops"]
+        for name, card in cards.items()
+        if card.get("scale") == at
     }
-    if name not in cards or not paces or not cards[name].get("flops"):
-        return 1.0
-    card = cards[name]
-    seen = card["plan"]["steps"] * card["plan"]["batch"]
-    pace = paces.get(name) or statistics.median(paces.values())
-    return pace * card["flops"] / seen * plan.steps * plan.batch
+    seconds = dict.fromkeys(names, 1.0)
+    for name in cards.keys() & seconds.keys() if paces else ():
+        plan, shipped = recipe(name).plans[at], cards[name]["plan"]
+        share = plan.steps * plan.batch / (shipped["steps"] * shipped["batch"])
+        pace = paces.get(name) or statistics.median(paces.values())
+        seconds[name] = pace * cards[name]["flops"] * share
+    return seconds
 
 
 def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
@@ -180,8 +182,7 @@ def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
     for name in RECIPES:
         kept = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
         if not kept.exists():
-            table = recipe(name).score(load(name), n, seed)
-            files.write(kept, (json.dumps(table, indent=1) + "\n").encode())
+            files.write_json(kept, recipe(name).score(load(name), n, seed))
         yield name, json.loads(kept.read_text())
 
 

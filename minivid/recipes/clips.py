@@ -22,11 +22,18 @@ GUIDANCE = 3.0  # how far a sentence is followed, unless said otherwise
 UNSAID = 0.1  # share of training captions that are empty
 
 
-def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Clips of the easy world (b, 3, 17, 32, 32) and their captions as vectors (b, d); none held out."""
+def batch(
+    plan: train.Plan,
+    generator: torch.Generator,
+    hear: Callable[[Sequence[str]], Tensor] | None = None,
+) -> tuple[Tensor, ...]:
+    """Clips of the easy world (b, 3, 17, 32, 32) and their captions as `hear` has them; none held out.
+
+    hear: `understand` where none is given, which makes vectors (b, d).
+    """
     scenes = held_out.draw_scenes(plan.batch, generator)
     heard = some_unsaid(write_captions(scenes, generator), generator)
-    return render.video(scenes), understand(heard)
+    return render.video(scenes), (hear or understand)(heard)
 
 
 def some_unsaid(

@@ -4,7 +4,7 @@ What is published, and in which words, stands in the README's rows; the numbers 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -102,7 +102,12 @@ def flops(recipe: Recipe, at: str) -> int:
         step = int(plan.steps * (k + 0.5) / BATCHES)
         draws = torch.Generator().manual_seed(train.step_seed(plan.seed, step))
         batch = recipe.draw(plan, draws)
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            recipe.loss(network, batch, draws).backward()
-        counted += counter.get_total_flops()
+        counted += flops_of(lambda: recipe.loss(network, batch, draws).backward())  # noqa: B023
     return counted * plan.steps // BATCHES
+
+
+def flops_of(work: Callable[[], object]) -> int:
+    """FLOPs of a piece of work, which is done, attention by the kernel whose FLOPs are counted."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        work()
+    return counter.get_total_flops()
