@@ -5,6 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m minivid", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    names = ", ".join(recipes.RECIPES)
+    names, larger = ", ".join(recipes.RECIPES), ", ".join(recipes.LARGER)
 
     sample = commands.add_parser("sample", help="draw clips of what sentences ask for")
     sample.add_argument(
@@ -53,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         choices=generator.NAMES,
         default="joint",
-        help="joint draws picture and sound, video a silent picture",
+        help="joint draws picture and sound, video a silent picture; _64: of 64×64, which you train first",
     )
     sample.add_argument("--steps", type=int, default=generator.STEPS)
     sample.add_argument(
@@ -63,11 +64,11 @@ def parser() -> argparse.ArgumentParser:
         help="0 ignores the sentence, 1 heeds it, more exaggerates",
     )
     for side in ("frames", "height", "width"):
-        sample.add_argument(f"--{side}", type=int, default=getattr(generator.USUAL, side))
+        sample.add_argument(f"--{side}", type=int, help="that of most clips it learned from")
     sample.set_defaults(run=_sample)
 
     training = commands.add_parser("train", help="train a model by its recipe and keep its weights")
-    training.add_argument("name", help=f"{names}, or all")
+    training.add_argument("name", help=f"{names}, at scale gpu also {larger}, or all")
     training.add_argument("--scale", choices=recipes.SCALES, default=None)
     training.add_argument(
         "--parts",
@@ -101,8 +102,9 @@ def parser() -> argparse.ArgumentParser:
 def _sample(options) -> None:
     out, many = options.out, len(options.sentence) > 1
     can_sound = show.holds_sound(out)  # a wrong name is said before the work, not after it
-    shape = generator.Format(options.frames, options.height, options.width)
     ready = generator.load(options.model)
+    given = {side: getattr(options, side) for side in ("frames", "height", "width")}
+    shape = replace(ready.usual, **{side: n for side, n in given.items() if n is not None})
     walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
     *_, last = tqdm(walk, total=options.steps, unit="step")
     video, audio = generator.seen_and_heard(ready.decode(last.x_t, shape))
@@ -122,9 +124,8 @@ def _train_each(options, silent: bool) -> None:
     """Train one model, or all in order but those that are done; of all, end in the scorecard."""
     at = options.scale or recipes.scale()
     every = options.name == "all"
-    names = list(recipes.RECIPES) if every else [options.name]
-    for name in names:
-        recipes.recipe(name)
+    names = recipes.names(at) if every else [options.name]
+    plans = {name: recipes.plan_of(name, at) for name in names}
     seconds = recipes.expected_seconds(names, at)
     before = 0.0
     # Where it is silent, the bar is drawn into nothing.
@@ -134,7 +135,7 @@ def _train_each(options, silent: bool) -> None:
             bar.set_description_str(f"{name} ({at}{f', {k + 1} of {len(names)}' if every else ''})")
             if not (every and recipes.is_done(name, at, options.runs)):
                 steps = recipes.run(name, at, options.runs, options.parts)
-                _advance(bar, steps, recipes.recipe(name).plans[at].steps, before, seconds[name])
+                _advance(bar, steps, plans[name].steps, before, seconds[name])
             before += seconds[name]
     if every and not silent:
         cards = {name: recipes.done_of(name, at, options.runs).read_text() for name in names}

@@ -80,6 +80,11 @@ class Codec(nn.Module):
         return numbers.view(-1, *[1] * self.places)
 
 
+# The shipped codecs of clips: channels, and pixels along a patch, by how many times 32×32 a clip usually is.
+# Either way that is 8×8 latents.
+SIZES = {1: (8, 4), 2: (12, 8)}
+
+
 class VideoCodec(Codec):
     """Clips to latents and back: (b, 3, 1 + 4k, h, w) <-> (b, channels, 1 + k, h/patch, w/patch).
 

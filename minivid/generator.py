@@ -25,7 +25,8 @@ SHIFT = 2.0
 MOVE = diffusion.ancestral
 STEPS = 32
 GUIDANCE = 4.0
-NAMES = ("joint", "video")  # of the generators that `load` knows
+NAMES = ("joint", "video", "joint_64", "video_64")  # of the generators that `load` knows
+LARGE = "_64"  # after the names of models of 64×64
 WIDTH, DEPTH = 128, 8  # of the transformer
 WRITTEN = 21  # numbers in which a token says what is heard: loudness, each digit's note and hum
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
@@ -185,13 +186,17 @@ class Format:
     def __str__(self) -> str:
         return f"{self.frames} frame{'s' * (self.frames > 1)} of {self.width}×{self.height}"
 
+    def larger(self, times: int) -> "Format":
+        """As long, its sides so many times as long."""
+        return Format(self.frames, times * self.height, times * self.width)
+
 
 USUAL = Format()
 
 
 @dataclass(frozen=True)
 class Generator:
-    """A model that is ready to be asked."""
+    """A model that is ready to be asked. Formats are `usual` where none is given."""
 
     network: TextToVideo
     codec: codec.VideoCodec
@@ -203,7 +208,7 @@ class Generator:
         seed: int = 0,
         steps: int = STEPS,
         guidance: float = GUIDANCE,
-        shape: Format = USUAL,
+        shape: Format | None = None,
         move: diffusion.Move = MOVE,
     ) -> Iterator[diffusion.Step]:
         """Latents (b, c, f, h, w) on their way from static to what is asked for; see `draw`."""
@@ -217,7 +222,7 @@ class Generator:
         seed: int = 0,
         steps: int = STEPS,
         guidance: float = GUIDANCE,
-        shape: Format = USUAL,
+        shape: Format | None = None,
         move: diffusion.Move = MOVE,
     ) -> Tensor:
         """Clips of what the sentences ask for: (b, 3, frames, height, width) in [-1, 1].
@@ -231,17 +236,18 @@ class Generator:
         return self.decode(last.x_t, shape)
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, shape: Format = USUAL) -> Tensor:
+    def decode(self, latents: Tensor, shape: Format | None = None) -> Tensor:
         """The clips that latents, the states of a walk, stand for, in [-1, 1]."""
         return self.codec.decode(latents).clamp(-1, 1)
 
-    def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
+    def noise(self, n: int, seed: int, shape: Format | None = None) -> Tensor:
         """Static for n clips, each from a seed of its own: (n, c, f, h, w)."""
+        shape = shape or self.usual
         down, right = (self.network.stride * size for size in self.network.patch[1:])
         if shape.frames % patches.FRAMES != 1 or shape.height % down or shape.width % right:
             raise ValueError(
                 f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 17, …) whose height is a "
-                f"multiple of {down} and whose width is one of {right}, like 17 frames of 32×32."
+                f"multiple of {down} and whose width is one of {right}, like {self.usual}."
             )
         grid = self._grid(shape)
         return torch.stack(
@@ -249,17 +255,17 @@ class Generator:
         ).to(self._where)
 
     def field(
-        self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
+        self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format | None = None
     ) -> diffusion.Field:
         """The velocity field that leads to latents of what the sentences ask for."""
         asked, unasked = self._told(sentences)
         return diffusion.conditional(self.network, asked, unasked, guidance, PATH, "velocity")
 
-    def times(self, steps: int, shape: Format = USUAL) -> Tensor:
+    def times(self, steps: int, shape: Format | None = None) -> Tensor:
         """The noise levels of a walk, from 1 to 0: (steps + 1,)."""
         return diffusion.schedule(steps, SHIFT)
 
-    def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
+    def _keeping(self, move: diffusion.Move, shape: Format | None) -> diffusion.Move:
         """The move, but that what is known stays; here nothing is."""
         return move
 
@@ -269,10 +275,16 @@ class Generator:
         both = sentences, [""] * len(sentences)
         return [text.trimmed(self.tokeniser(said).to(self._where)) for said in both]
 
-    def _grid(self, shape: Format) -> tuple[int, int, int]:
+    def _grid(self, shape: Format | None) -> tuple[int, int, int]:
         """Latent frames, rows and columns of a format."""
+        shape = shape or self.usual
         down, right = shape.height // self.network.stride, shape.width // self.network.stride
         return 1 + shape.frames // patches.FRAMES, down, right
+
+    @property
+    def usual(self) -> Format:
+        """What most clips are that it learned from: 17 frames of 8×8 latents."""
+        return Format(USUAL.frames, 8 * self.network.stride, 8 * self.network.stride)
 
     @property
     def _where(self) -> torch.device:
@@ -316,16 +328,17 @@ class JointGenerator(Generator):
         return replace(self, known=(None, self.ear.encode(audio.to(self._where))))
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, shape: Format = USUAL) -> Clip:
+    def decode(self, latents: Tensor, shape: Format | None = None) -> Clip:
         """The clips and sounds that flat states stand for."""
         picture, sound = self.apart(latents, shape)
         return Clip(super().decode(picture), self.ear.decode(sound).clamp(-1, 1))
 
-    def noise(self, n: int, seed: int, shape: Format = USUAL) -> Tensor:
+    def noise(self, n: int, seed: int, shape: Format | None = None) -> Tensor:
         """Static for n clips and their sounds, (b, n); a picture's is that of `Generator.noise`.
 
         What is known takes its place. Raises ValueError where that is of another number or format.
         """
+        shape = shape or self.usual
         long = patches.SOUNDS * shape.frames
         draws = [
             torch.randn(self.network.sounds, long, generator=one)
@@ -341,7 +354,7 @@ class JointGenerator(Generator):
             parts[k] = parts[k] if known is None else known
         return _flat(parts)
 
-    def apart(self, latents: Tensor, shape: Format = USUAL) -> dit.Pair:
+    def apart(self, latents: Tensor, shape: Format | None = None) -> dit.Pair:
         """Flat states as latents of picture (b, c, f, h, w) and of sound (b, sounds, s)."""
         picture, sound = latents.split(self._counts(shape), 1)
         return picture.unflatten(1, (-1, *self._grid(shape))), sound.unflatten(
@@ -349,7 +362,7 @@ class JointGenerator(Generator):
         )
 
     def field(
-        self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format = USUAL
+        self, sentences: Sequence[str], guidance: float = GUIDANCE, shape: Format | None = None
     ) -> diffusion.Field:
         """The velocity field over flat states, t: (b, n), one level for each number; 0 for what is known."""
         given = [known is not None for known in self.known]
@@ -366,22 +379,23 @@ class JointGenerator(Generator):
             scale = self._each(*torch.tensor([[guidance], [scale]], device=self._where), shape)
         return diffusion.conditional(velocity, asked, unasked, scale, PATH, "velocity")
 
-    def times(self, steps: int, shape: Format = USUAL) -> Tensor:
+    def times(self, steps: int, shape: Format | None = None) -> Tensor:
         """The noise levels of a walk, those of sound behind the picture's: (steps + 1, n), one a number."""
         t = super().times(steps, shape)[:, None]
         return self._each(t, diffusion.shift(t, self.lead), shape)
 
-    def _each(self, picture: Tensor, sound: Tensor, shape: Format) -> Tensor:
+    def _each(self, picture: Tensor, sound: Tensor, shape: Format | None) -> Tensor:
         """What is so of a picture and of its sound, (..., 1), for each number of a state: (..., n)."""
         each = zip((picture, sound), self._counts(shape), strict=True)
         return torch.cat([what.expand(*what.shape[:-1], n) for what, n in each], -1)
 
-    def _counts(self, shape: Format) -> tuple[int, int]:
+    def _counts(self, shape: Format | None) -> tuple[int, int]:
         """How many numbers of a state are the picture's, and how many the sound's."""
+        shape = shape or self.usual
         pictures = self.network.channels * math.prod(self._grid(shape))
         return pictures, self.network.sounds * patches.SOUNDS * shape.frames
 
-    def _keeping(self, move: diffusion.Move, shape: Format) -> diffusion.Move:
+    def _keeping(self, move: diffusion.Move, shape: Format | None) -> diffusion.Move:
         def kept(field, path, x_t, *rest) -> tuple[Tensor, Tensor]:
             moved, clean = move(field, path, x_t, *rest)
             parts = zip(self.known, *(self.apart(x, shape) for x in (x_t, moved)), strict=True)
@@ -400,15 +414,22 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
 
 
 def load(name: str = "joint") -> Generator:
-    """The shipped generator of that name, on the CPU: "joint", a `JointGenerator`, or "video"."""
+    """The generator of that name, on the CPU: "joint", a `JointGenerator`, or "video", or those of 64×64.
+
+    Raises ValueError for another name, and where its weights are missing.
+    """
     if name not in NAMES:
         raise ValueError(f"no generator is called {name!r}. There are: {', '.join(NAMES)}.")
-    tokeniser = text.Tokeniser(captions.WORDS)
-    eye = weights.load("video_codec", codec.VideoCodec())
-    if name == "joint":
-        network = weights.load(name, TextToClip(len(tokeniser.words)))
-        return JointGenerator(
-            network, eye, tokeniser, weights.load("audio_codec", codec.AudioCodec())
-        )
-    network = weights.load(name, TextToVideo(len(tokeniser.words), taught=TAUGHT))
-    return Generator(network, eye, tokeniser)
+    tokeniser, times = text.Tokeniser(captions.WORDS), 2 if name.endswith(LARGE) else 1
+    words, (channels, stride) = len(tokeniser.words), codec.SIZES[times]
+    if name.startswith("joint"):
+        network = weights.load(name, TextToClip(words, channels, stride))
+        ear = weights.load("audio_codec", codec.AudioCodec())
+        return JointGenerator(network, eye(times), tokeniser, ear)
+    network = weights.load(name, TextToVideo(words, channels, stride, taught=TAUGHT))
+    return Generator(network, eye(times), tokeniser)
+
+
+def eye(times: int = 1) -> codec.VideoCodec:
+    """The shipped autoencoder of clips, of 32×32 or of `times` that."""
+    return weights.load("video_codec" + LARGE * (times > 1), codec.VideoCodec(*codec.SIZES[times]))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from minivid import generator, patches, train, weights
-from minivid.recipes import cache, held_out, joint, video
+from minivid.recipes import cache, held_out, joint, latents, video
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, render, scene, sound
 
@@ -34,6 +34,18 @@ def test_pictures_come_with_their_own_sound(few):
     torch.testing.assert_close(sounds[:3].float(), real, atol=5e-3, rtol=5e-3)
     kept, theirs = video.training_set(12, at)
     assert theirs == scenes and kept.equal(pictures)
+
+
+def test_larger_pictures_have_the_same_sounds(few):
+    plan = train.Plan(9, 12, 1e-3)
+    for step in (0, 8):  # what is heard is told, and is told no more
+        ours, theirs = (
+            recipe.draw(plan, torch.Generator().manual_seed(train.step_seed(0, step)))
+            for recipe in (joint.JOINT_64, joint.RECIPE)
+        )
+        assert ours[0].shape[1] == 12 and ours[0].shape[2:] == theirs[0].shape[2:]
+        assert all(one.equal(other) for one, other in zip(ours[1:], theirs[1:], strict=True))
+    assert len(ours) == 3
 
 
 def test_a_batch_picks_picture_sound_and_caption_of_one_scene(few):
@@ -208,6 +220,22 @@ def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):
     assert not made.dit.sound_stem.weight.equal(known.dit.stem.weight), "other numbers"
 
 
+def test_a_model_of_larger_clips_begins_with_what_that_of_silent_ones_knows(tmp_path, monkeypatch):
+    silent, codecs = video.VIDEO_64.build("gpu"), (latents.video_codec(2), joint.audio_codec())
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    with pytest.raises(ValueError, match="'video_64'"):
+        joint.JOINT_64.build("gpu")
+    weights.save("video_64", silent, {})
+    network = joint.JOINT_64.build("gpu")
+    known = weights.load("video_64", silent).dit.stem.weight
+    assert network.dit.stem.weight.equal(known)
+    weights.save("joint_64", network, {})
+    for name, one in zip(("video_codec_64", "audio_codec"), codecs, strict=True):
+        weights.save(name, one, {})
+    made = generator.load("joint_64").draw(["a red 3"], steps=1)
+    assert made.video.shape == (1, 3, 17, 64, 64) and made.audio.shape == (1, 17 * 1024)
+
+
 def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch):
     """Who draws what was asked for, rightly heard, but is mute where a picture is given."""
     real = held_out.draw_scenes(24, 5 + 5, held_out.SEEN, scene.FULL)
@@ -237,7 +265,7 @@ def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch):
             assert audio.equal(sound.audio(real))
             return Given(mute=False)
 
-    monkeypatch.setattr(joint, "generator_of", lambda network: Knows())
+    monkeypatch.setattr(joint, "generator_of", lambda *_: Knows())
     table = joint.score(None, 24, 5)
     assert all(table[key]["ours"] >= 0.83 for key in ("all", "full_all_attributes")), table
     for key in ("onset_f1", "note_f1"):

@@ -343,6 +343,13 @@ def test_shipped_cards_tell_how_the_weights_were_made():
         assert card["seconds"] > 0 and card["score"] and json.dumps(card)
 
 
+def test_models_are_made_in_an_order_in_which_none_needs_a_later_one():
+    assert recipes.names("laptop") == list(recipes.RECIPES)
+    gpu = recipes.names("gpu")
+    assert gpu == [*recipes.RECIPES, "video_64", "joint_64"]
+    assert gpu.index("video_codec_64") < gpu.index("video_64")
+
+
 def test_the_readme_quotes_the_cards():
     readme = (weights.folder().parents[1] / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| `(\w+)` \|.*?\|(.*)\|$", readme, re.M)

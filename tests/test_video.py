@@ -101,6 +101,37 @@ def test_latents_are_of_the_scenes_in_their_format_and_nothing_held_out(few):
     assert not set(video.FORMATS) & set(video.NEVER)
 
 
+def test_larger_clips_are_of_the_same_scenes_with_as_many_tokens_that_show_the_same(few):
+    at = generator.Format(17, 32, 48)
+    (kept, scenes), (small, same) = video.training_set(12, at, 2), video.training_set(12, at)
+    assert scenes is same and kept.shape[2:] == small.shape[2:] and kept.shape[1] == 12
+    with torch.no_grad():
+        real = latents.video_codec(2).encode(render.video(scenes[:3], 17, 64, 96))
+    torch.testing.assert_close(kept[:3].float(), real, atol=5e-3, rtol=5e-3)
+    plan = train.Plan(6000, 4, 1e-3)
+    for step in range(video.EASY, video.EASY + 3):
+        ours, theirs = (recipe.draw(plan, draws(step)) for recipe in (video.VIDEO_64, video.RECIPE))
+        assert ours[0].shape[2:] == theirs[0].shape[2:] and len(ours[0]) == len(theirs[0])
+        assert all(one.equal(other) for one, other in zip(ours[1:], theirs[1:], strict=True))
+
+
+def test_a_larger_clip_is_compared_as_the_small_one_it_would_be():
+    scenes = held_out.draw_scenes(20, 3)
+    small, large = (clips.features(render.video(scenes, 17, n, n)) for n in (32, 64))
+    apart = torch.cdist(large, small)
+    assert apart.argmin(1).equal(torch.arange(20)) and apart.diag().mean() < apart.mean() / 4
+
+
+def test_a_model_of_larger_clips_learns_and_draws_them(few):
+    network = video.VIDEO_64.build("gpu")
+    plan, draw = train.Plan(2, 2, 1e-3), video.VIDEO_64.draw
+    losses = [p.loss for p in train.train(network, video.loss, lambda g: draw(plan, g), plan)]
+    assert 1 < losses[0] < 10
+    ready = video.generator_of(network, 2)
+    assert ready.draw(["a red 3"], steps=1).shape == (1, 3, 17, 64, 64)
+    assert ready.draw(["a red 3"], steps=1, shape=generator.Format(1, 64, 96)).shape[3:] == (64, 96)
+
+
 def test_no_two_formats_share_their_scenes(few):
     firsts = [repr(video.training_set(12, at)[1][0].bodies[0].hand) for at in video.FORMATS]
     assert len(set(firsts)) == len(firsts)
@@ -189,32 +220,42 @@ def test_in_scenes_of_two_digits_too_only_what_was_asked_for_appears():
     assert _combinations(kept_back) == set(held_out.UNSEEN)
 
 
-def test_the_score_asks_for_every_format_and_for_the_full_world(monkeypatch):
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_score_asks_for_every_format_and_for_the_full_world(monkeypatch, times):
     """Whoever draws what was asked for is right in every row."""
+    usual = generator.USUAL.larger(times)
     made = {}
 
     class Knows:
         def __init__(self, *_):
             pass
 
-        def draw(self, sentences, seed=0, shape=generator.USUAL):
+        def draw(self, sentences, seed=0, shape=usual):
             room = render.room_for(shape.height, shape.width)
             asked = [captions.parse(sentence) for sentence in sentences]
             scenes = scene.draw_scenes(len(asked), seed, scene.EASY, room, asked)
             made[shape] = made.get(shape, 0) + len(scenes)
             return render.video(scenes, shape.frames, shape.height, shape.width)
 
+    ask = clips.ask
+
+    def watched(*given, **named):
+        scenes, drawn, real = ask(*given, **named)
+        assert drawn.shape == real.shape
+        return scenes, drawn, real
+
+    monkeypatch.setattr(clips, "ask", watched)
     monkeypatch.setattr(video, "generator_of", Knows)
-    table = video.score(None, 24, 5)
-    shapes = {*video.FORMATS, *video.NEVER}
-    assert made.keys() == shapes and made[generator.USUAL] == 24 + 6 + 24 + 6 + 6
+    table = video.score(None, 24, 5, times)
+    shapes = {at.larger(times) for at in (*video.FORMATS, *video.NEVER)}
+    assert made.keys() == shapes and made[usual] == 24 + 6 + 24 + 6 + 6
     shares = (
         "digit",
         "all",
         "full_all_attributes",
         "unseen_full_digit",
-        "at_1x32x32",
-        "at_25x32x32",
+        f"at_1x{32 * times}x{32 * times}",
+        f"at_25x{32 * times}x{32 * times}",
     )
     assert all(table[key]["ours"] >= 0.83 for key in shares), table
     assert len([key for key in table if key.startswith("at_")]) == len(shapes)

@@ -50,6 +50,8 @@ RECIPES = {
     "video": video.RECIPE,
     "joint": joint.RECIPE,
 }
+# Clips of 64×64, at scale "gpu" alone; their weights are not in the box.
+LARGER = {"video_64": video.VIDEO_64, "joint_64": joint.JOINT_64}
 
 
 def scale() -> str:
@@ -62,9 +64,25 @@ def scale() -> str:
 
 def recipe(name: str) -> Recipe:
     """The recipe of that name. Raises ValueError where there is none."""
-    if name not in RECIPES:
-        raise ValueError(f"no model is called {name!r}. There are: {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    known = RECIPES | LARGER
+    if name not in known:
+        raise ValueError(f"no model is called {name!r}. There are: {', '.join(known)}.")
+    return known[name]
+
+
+def names(at: str) -> list[str]:
+    """The models that are trained at that scale, in an order in which none needs a later one."""
+    return [name for name, made in (RECIPES | LARGER).items() if at in made.plans]
+
+
+def plan_of(name: str, at: str) -> train.Plan:
+    """How a model is trained at that scale. Raises ValueError where it is not."""
+    plans = recipe(name).plans
+    if at not in plans:
+        raise ValueError(
+            f"{name} is not trained at scale {at!r}. Try --scale {' or '.join(plans)}."
+        )
+    return plans[at]
 
 
 def load(name: str) -> nn.Module:
@@ -78,16 +96,17 @@ def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[tr
     parts: in how many parts a batch is learned from; where none is given, as many as the training that is
     resumed had, or as there are processes. The first process alone ships; where it was stopped before it
     had, the next run does.
-    Raises ValueError where all that was done, and as `train.train` does.
+    Raises ValueError where all that was done, or nothing is to be done at that scale, and as `train.train`
+    does.
     """
-    made = recipe(name)
+    made, planned = recipe(name), plan_of(name, at)
     rank, processes = train.place()
     checkpoint, done = checkpoint_of(name, at, runs), done_of(name, at, runs)
     if is_done(name, at, runs):
         raise ValueError(f"{checkpoint} is a finished training. Delete it to train {name} again.")
     if not checkpoint.exists():
         done.unlink(missing_ok=True)
-    plan = replace(made.plans[at], parts=parts or train.parts_of(checkpoint) or processes)
+    plan = replace(planned, parts=parts or train.parts_of(checkpoint) or processes)
     torch.manual_seed(plan.seed)
     network = made.build(at).to(train.device())
     for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, checkpoint):
@@ -143,7 +162,7 @@ def is_done(name: str, at: str, runs: Path) -> bool:
     if not (done.exists() and checkpoint_of(name, at, runs).exists()):
         return False
     card = json.loads(done.read_text())
-    plan = {**asdict(recipe(name).plans[at]), "parts": card["plan"]["parts"]}
+    plan = {**asdict(plan_of(name, at)), "parts": card["plan"]["parts"]}
     return card["plan"] == plan and weights.is_as_told(shipped_as(name, at), card)
 
 
@@ -153,7 +172,7 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
     Where a card is of another scale, its FLOPs are taken as fast as those of most cards of this one.
     """
     cards = {}
-    for name in RECIPES:
+    for name in RECIPES | LARGER:
         with contextlib.suppress(ValueError):
             cards[name] = weights.card(name)
     cards = {name: card for name, card in cards.items() if card.get("flops")}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool3d
 
 from minivid import diffusion, judge, metrics, text, train, weights
 from minivid.generator import USUAL, Format
@@ -136,15 +137,15 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
 Draw = Callable[[Sequence[str], int], Tensor]
 
 
-def scored(draw: Draw, n: int, seed: int) -> dict:
+def scored(draw: Draw, n: int, seed: int, shape: Format = USUAL) -> dict:
     """Asked for scenes of the easy world, what does the judge see, and how well does it move?
 
     Scenes of combinations seen in training, and a quarter as many of those held out. Floors: another
     clip's caption, frames of real clips out of order, or, for identity, frames of different clips;
-    ceilings: the real clips.
+    ceilings: the real clips. shape: the format in which the clips are drawn.
     """
     viewer = referee()
-    scenes, drawn, real = ask(draw, n, seed, held_out.SEEN)
+    scenes, drawn, real = ask(draw, n, seed, held_out.SEEN, shape=shape)
     asked, seen = [one.describe() for one in scenes], look(viewer, drawn)
     truth, shuffled = look(viewer, real), _shuffle(real, seed)
     mixed = look(viewer, shuffled)
@@ -170,7 +171,7 @@ def scored(draw: Draw, n: int, seed: int) -> dict:
             metrics.jackknife(metrics.frechet, clouds[0], others),
             *(metrics.frechet(cloud, others) for cloud in clouds[1:]),
         )
-    scenes, drawn, real = ask(draw, max(1, n // 4), seed + 1, held_out.UNSEEN)
+    scenes, drawn, real = ask(draw, max(1, n // 4), seed + 1, held_out.UNSEEN, shape=shape)
     asked = [one.describe() for one in scenes]
     unseen = asked_rows(asked, look(viewer, drawn), look(viewer, real))
     return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
@@ -224,8 +225,9 @@ def _shuffle(video: Tensor, seed: int) -> Tensor:
 
 @torch.no_grad()
 def features(video: Tensor) -> Tensor:
-    """What the clip encoder that learned captions makes of clips: (n, FEATURES)."""
-    return torch.cat([_words().clip(part) for part in video.split(100)])
+    """What the clip encoder that learned captions makes of square clips, made 32×32: (n, FEATURES)."""
+    small = avg_pool3d(video, (1, *2 * [video.shape[-1] // USUAL.width]))
+    return torch.cat([_words().clip(part) for part in small.split(100)])
 
 
 RECIPE = Recipe(

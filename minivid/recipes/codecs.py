@@ -129,7 +129,7 @@ VIDEO = Recipe(
 VIDEO_64 = replace(
     VIDEO,
     what="a causal autoencoder of clips of 64×64: 4 frames of 8×8 pixels in 12 numbers",
-    build=lambda at: codec.VideoCodec(12, patch=8),
+    build=lambda at: codec.VideoCodec(*codec.SIZES[2]),
     draw=partial(batch, times=2),
     score=partial(score, times=2),
     finish=partial(finish, times=2),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from minivid import codec, diffusion, train, weights
-from minivid.generator import SHIFT
+from minivid import codec, diffusion, train
+from minivid.generator import SHIFT, eye
 from minivid.recipes import cache, clips, held_out
 from minivid.recipes.recipe import Recipe
 from minivid.recipes.words import write_captions
@@ -18,9 +18,9 @@ KEPT = 20_000  # clips whose latents are made once, to be trained on
 
 
 @functools.cache
-def video_codec() -> codec.VideoCodec:
-    """The shipped video autoencoder."""
-    return weights.load("video_codec", codec.VideoCodec()).requires_grad_(False)
+def video_codec(times: int = 1) -> codec.VideoCodec:
+    """The shipped video autoencoder, of 32×32 or of `times` that."""
+    return eye(times).requires_grad_(False)
 
 
 @functools.cache

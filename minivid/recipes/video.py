@@ -7,6 +7,7 @@ it sees is coarse, and held to it the tokens would not learn the finest ("early 
 2505.16792). The text encoder is that of `reader`, which knows what a sentence says of whom, as it is.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from minivid import diffusion, judge, text, train, weights
+from minivid.codec import SIZES
 from minivid.generator import TAUGHT, USUAL, Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents, reader, teacher
 from minivid.recipes.judging import agreement, referee
@@ -41,21 +43,31 @@ SILENT = 2 / 3  # share of the steps after which the teacher is silent
 
 
 @functools.cache
-def training_set(n: int, at: Format) -> tuple[Tensor, list[scene.Scene]]:
-    """Latents to train on and their scenes, a third of the easy world; none held out."""
+def scenes_of(n: int, at: Format) -> list[scene.Scene]:
+    """Scenes to train on, in a room of that format, a third of the easy world; none held out."""
     seed = train.step_seed(0, 2 * list(FORMATS).index(at))
     room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
     scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
-    kept = cache.latents(f"video-{mark(at)}-{n}", latents.video_codec(), scenes, filming(at))
-    return kept, scenes
+    return scenes
+
+
+@functools.cache
+def training_set(n: int, at: Format, times: int = 1) -> tuple[Tensor, list[scene.Scene]]:
+    """Latents to train on and their scenes; times: by how much a clip is larger than `at`."""
+    scenes, shape = scenes_of(n, at), at.larger(times)
+    codec = latents.video_codec(times)
+    return cache.latents(f"video-{mark(shape)}-{n}", codec, scenes, filming(shape)), scenes
 
 
 @functools.cache
 def shown(n: int, at: Format) -> Tensor:
-    """What each token of these latents shows, as the teacher sees it: (n, TAUGHT, f, h / 2, w / 2)."""
-    scenes = training_set(n, at)[1]
-    return cache.latents(f"shown-{mark(at)}-{n}", teacher.teacher(TAUGHT), scenes, filming(at))
+    """What each token of these latents shows, as the teacher sees it: (n, TAUGHT, f, h / 2, w / 2).
+
+    The teacher sees clips of 32×32; larger ones have as many tokens, and show the same.
+    """
+    name = f"shown-{mark(at)}-{n}"
+    return cache.latents(name, teacher.teacher(TAUGHT), scenes_of(n, at), filming(at))
 
 
 def filming(at: Format) -> Callable[[list[scene.Scene]], Tensor]:
@@ -68,19 +80,19 @@ def mark(at: Format) -> str:
     return f"{at.frames}x{at.height}x{at.width}"
 
 
-def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Latents (b, 8, f, h, w) of one format, what they show, and their captions' tokens, some empty.
+def batch(plan: train.Plan, generator: torch.Generator, times: int = 1) -> tuple[Tensor, ...]:
+    """Latents (b, c, f, h, w) of one format, what they show, and their captions' tokens, some empty.
 
     What they show: (b, TAUGHT, f, h / 2, w / 2), until the teacher is silent; tokens: (b, n). Every batch has
     about as many latents as `plan.batch` clips of 17 square frames. The first EASY steps see the easy world
     alone: who knows digits when the light changes and the camera moves learns the rest sooner (a curriculum,
-    Bengio et al. 2009). Later one clip in nine is of it.
+    Bengio et al. 2009). Later one clip in nine is of it. times: by how much clips are larger than FORMATS.
     """
     step = train.step_of(generator, plan.seed)
     easy = step < EASY
     at = USUAL if easy else draw_format(FORMATS, generator)
     n = FORMATS[at][0]
-    kept, scenes = training_set(n, at)
+    kept, scenes = training_set(n, at, times)
     of = slice(n // 3) if easy else slice(n // 4, n)
     told = [kept[of]] if silent(step, plan) else [kept[of], shown(n, at)[of]]
     return latents.pick_all(told, scenes[of], as_many(plan, kept), generator, tokens)
@@ -99,8 +111,8 @@ def draw_format(formats: dict[Format, tuple[int, float]], generator: torch.Gener
 
 def as_many(plan: train.Plan, kept: Tensor) -> int:
     """How many of these clips cost as much as `plan.batch` of 17 square frames; of stills, fewer."""
-    usual = plan.batch * 8 * 5 * 8 * 8
-    return min(MOST * plan.batch, usual // kept[0].numel())
+    usual = plan.batch * 5 * 8 * 8
+    return min(MOST * plan.batch, usual // kept[0, 0].numel())
 
 
 def levels(n: int, generator: torch.Generator) -> Tensor:
@@ -139,31 +151,35 @@ def tokens(sentences: Sequence[str]) -> Tensor:
     return text.trimmed(TOKENISER(sentences), 16)
 
 
-def score(network: nn.Module, n: int, seed: int) -> dict:
+def score(network: nn.Module, n: int, seed: int, times: int = 1) -> dict:
     """Asked for scenes of the easy world, of the full one, and of other formats: what does the judge see?
 
     The rows of `clips.scored`; `full_` rows, of everything a caption says, and `unseen_full_` ones, of
     combinations held out; and for each format the share of easy scenes with digit and colour, and heading
     where there is one to see, as asked.
+    times: as in `batch`.
     """
-    ready = generator_of(network)
-    table = clips.scored(ready.draw, n, seed)
+    ready, usual = generator_of(network, times), USUAL.larger(times)
+    table = clips.scored(ready.draw, n, seed, usual)
     for prefix, subjects, share in (("", held_out.SEEN, 1), ("unseen_", held_out.UNSEEN, 4)):
-        rows = _full(ready.draw, n // share, seed + 3, subjects)
+        rows = _full(ready.draw, n // share, seed + 3, subjects, usual)
         table |= {f"{prefix}full_{key}": row for key, row in rows.items()}
     for at in (*FORMATS, *NEVER):
-        table[f"at_{mark(at)}"] = _at(ready, n // 4, seed + 4, at)
+        shape = at.larger(times)
+        table[f"at_{mark(shape)}"] = _at(ready, n // 4, seed + 4, shape)
     return table
 
 
-def generator_of(network: nn.Module) -> Generator:
+def generator_of(network: nn.Module, times: int = 1) -> Generator:
     """The network, ready to be asked."""
     where = next(network.parameters()).device
-    return Generator(network, latents.video_codec().to(where), TOKENISER)
+    return Generator(network, latents.video_codec(times).to(where), TOKENISER)
 
 
-def _full(draw: clips.Draw, n: int, seed: int, subjects: list[scene.Subject]) -> dict:
-    scenes, drawn, real = clips.ask(draw, n, seed, subjects, scene.FULL)
+def _full(
+    draw: clips.Draw, n: int, seed: int, subjects: list[scene.Subject], shape: Format
+) -> dict:
+    scenes, drawn, real = clips.ask(draw, n, seed, subjects, scene.FULL, shape)
     viewer = referee()
     asked = [one.describe() for one in scenes]
     return agreement(asked, clips.look(viewer, drawn), clips.look(viewer, real))
@@ -183,9 +199,10 @@ def _at(ready: Generator, n: int, seed: int, shape: Format) -> dict:
     return entry(seen, None, sum(truth) / n)
 
 
-def build(at: str) -> nn.Module:
-    """A transformer that knows nothing yet, and a text encoder that can read."""
-    return with_reader(TextToVideo(len(TOKENISER.words), taught=TAUGHT))
+def build(at: str, times: int = 1) -> nn.Module:
+    """A transformer that knows nothing yet, and a text encoder that can read; times: as in `batch`."""
+    channels, stride = SIZES[times]
+    return with_reader(TextToVideo(len(TOKENISER.words), channels, stride, taught=TAUGHT))
 
 
 def with_reader(network: TextToVideo) -> TextToVideo:
@@ -206,4 +223,14 @@ RECIPE = Recipe(
         ),
     },
     score=score,
+)
+
+VIDEO_64 = dataclasses.replace(
+    RECIPE,
+    what="a diffusion transformer that turns static into latents of clips of 64×64",
+    build=functools.partial(build, times=2),
+    draw=functools.partial(batch, times=2),
+    score=functools.partial(score, times=2),
+    plans={"gpu": RECIPE.plans["gpu"]},
+    ships=("gpu",),
 )
