@@ -121,11 +121,11 @@ def parts(name: str, rounds: int) -> tuple[dict[str, float], list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(recipes.RECIPES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(recipes.in_the_box()))
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     few_clips()
-    names = options.names or list(recipes.RECIPES)
+    names = options.names or recipes.in_the_box()
     rows = {
         name: (medians(name, options.rounds), *parts(name, options.rounds))
         for name in tqdm(names, unit="model")

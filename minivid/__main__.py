@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m minivid", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    names, larger = ", ".join(recipes.RECIPES), ", ".join(recipes.LARGER)
+    names = ", ".join(recipes.RECIPES)
 
     sample = commands.add_parser("sample", help="draw clips of what sentences ask for")
     sample.add_argument(
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--seed", type=int, default=0, help="another seed draws another clip")
     sample.add_argument(
         "--model",
-        choices=generator.NAMES,
+        choices=generator.MODELS,
         default="joint",
         help="joint draws picture and sound, video a silent picture; _64: of 64×64, which you train first",
     )
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     sample.set_defaults(run=_sample)
 
     training = commands.add_parser("train", help="train a model by its recipe and keep its weights")
-    training.add_argument("name", help=f"{names}, at scale gpu also {larger}, or all")
+    training.add_argument("name", help=f"{names}, or all")
     training.add_argument("--scale", choices=recipes.SCALES, default=None)
     training.add_argument(
         "--parts",
@@ -124,7 +124,7 @@ def _train_each(options, silent: bool) -> None:
     """Train one model, or all in order but those that are done; of all, end in the scorecard."""
     at = options.scale or recipes.scale()
     every = options.name == "all"
-    names = recipes.names(at) if every else [options.name]
+    names = recipes.trained_at(at) if every else [options.name]
     plans = {name: recipes.plan_of(name, at) for name in names}
     seconds = recipes.expected_seconds(names, at)
     before = 0.0
@@ -140,7 +140,11 @@ def _train_each(options, silent: bool) -> None:
     if every and not silent:
         cards = {name: recipes.done_of(name, at, options.runs).read_text() for name in names}
         scores = {name: json.loads(card)["score"] for name, card in cards.items()}
-        print("\n".join(results.table(README.read_text("utf-8"), scores, recipes.SCORED)))
+        readme = README.read_text("utf-8")
+        print("\n".join(results.table(readme, scores, recipes.SCORED)))
+        told = {name for name, _, _ in results.published(readme)}
+        for name in [name for name in names if name not in told]:
+            print("\n".join(_lines(name, scores[name])))
 
 
 def _advance(
@@ -167,7 +171,9 @@ def _score(options) -> None:
     every = options.name == "all"
     if every:
         found = tqdm(
-            recipes.scored(options.n, options.seed, options.runs), "scored", len(recipes.RECIPES)
+            recipes.scored(options.n, options.seed, options.runs),
+            "scored",
+            len(recipes.in_the_box()),
         )
     else:
         score = recipes.recipe(options.name).score
@@ -175,8 +181,7 @@ def _score(options) -> None:
     tables = {}
     for name, table in found:
         tables[name] = table
-        for key, row in table.items():
-            tqdm.write(f"{name:14} {key:26} {results.numbers(row)}")
+        tqdm.write("\n".join(_lines(name, table)))
     if options.json:
         result = {
             "metrics": tables if every else tables[options.name],
@@ -187,6 +192,11 @@ def _score(options) -> None:
         files.write_json(options.json, result)
     if every and (options.n, options.seed) == (recipes.SCORED, recipes.SEED):
         _publish(tables)
+
+
+def _lines(name: str, table: dict) -> list[str]:
+    """The rows of a score."""
+    return [f"{name:14} {key:26} {results.numbers(row)}" for key, row in table.items()]
 
 
 def _publish(tables: dict[str, dict]) -> None:

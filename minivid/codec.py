@@ -80,9 +80,8 @@ class Codec(nn.Module):
         return numbers.view(-1, *[1] * self.places)
 
 
-# The shipped codecs of clips: channels, and pixels along a patch, by how many times 32×32 a clip usually is.
-# Either way that is 8×8 latents.
-SIZES = {1: (8, 4), 2: (12, 8)}
+# By how many pixels wide a clip usually is: channels, and pixels along a patch. Both make 8×8 latents of it.
+SIZES = {32: (8, 4), 64: (12, 8)}
 
 
 class VideoCodec(Codec):

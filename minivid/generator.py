@@ -6,6 +6,7 @@ Any format the codec takes will do: stills, tall, wide and long clips. A joint m
 picture, or the one for the other.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,8 +26,6 @@ SHIFT = 2.0
 MOVE = diffusion.ancestral
 STEPS = 32
 GUIDANCE = 4.0
-NAMES = ("joint", "video", "joint_64", "video_64")  # of the generators that `load` knows
-LARGE = "_64"  # after the names of models of 64×64
 WIDTH, DEPTH = 128, 8  # of the transformer
 WRITTEN = 21  # numbers in which a token says what is heard: loudness, each digit's note and hum
 TAUGHT = 48  # numbers in which the shipped model's tokens say what they will show
@@ -40,8 +39,9 @@ SOUND_SEED, ADDED_SEED = 2**20, 2**21
 class TextToVideo(nn.Module):
     """A text encoder and a transformer that learn together to see latents through noise.
 
-    words: in the vocabulary; channels, stride: of the codec's latents; patch: latents in a token; taught: in
-    how many numbers a token says halfway what it will show, where a teacher wants to hear it; see `both`.
+    words: in the vocabulary; channels, stride: of the codec's latents, in a clip of 32×32; patch: latents in
+    a token; taught: in how many numbers a token says halfway what it will show, where a teacher wants to hear
+    it; see `both`.
     """
 
     def __init__(
@@ -186,12 +186,14 @@ class Format:
     def __str__(self) -> str:
         return f"{self.frames} frame{'s' * (self.frames > 1)} of {self.width}×{self.height}"
 
-    def larger(self, times: int) -> "Format":
-        """As long, its sides so many times as long."""
-        return Format(self.frames, times * self.height, times * self.width)
+    def sized(self, size: int) -> "Format":
+        """The same, where what is 32 pixels here is `size`."""
+        scale = size // USUAL.width
+        return Format(self.frames, scale * self.height, scale * self.width)
 
 
 USUAL = Format()
+SIDE = 8  # latents along a usual clip
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ class Generator:
     def noise(self, n: int, seed: int, shape: Format | None = None) -> Tensor:
         """Static for n clips, each from a seed of its own: (n, c, f, h, w)."""
         shape = shape or self.usual
-        down, right = (self.network.stride * size for size in self.network.patch[1:])
+        down, right = (self.codec.patch * size for size in self.network.patch[1:])
         if shape.frames % patches.FRAMES != 1 or shape.height % down or shape.width % right:
             raise ValueError(
                 f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 17, …) whose height is a "
@@ -278,13 +280,13 @@ class Generator:
     def _grid(self, shape: Format | None) -> tuple[int, int, int]:
         """Latent frames, rows and columns of a format."""
         shape = shape or self.usual
-        down, right = shape.height // self.network.stride, shape.width // self.network.stride
+        down, right = shape.height // self.codec.patch, shape.width // self.codec.patch
         return 1 + shape.frames // patches.FRAMES, down, right
 
     @property
     def usual(self) -> Format:
-        """What most clips are that it learned from: 17 frames of 8×8 latents."""
-        return Format(USUAL.frames, 8 * self.network.stride, 8 * self.network.stride)
+        """What most clips are that it learned from."""
+        return USUAL.sized(SIDE * self.codec.patch)
 
     @property
     def _where(self) -> torch.device:
@@ -413,23 +415,33 @@ def _flat(latents: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.flatten(1) for part in latents], 1)
 
 
+def called(model: str, size: int) -> str:
+    """The name of a model of clips of that size."""
+    return model if size == USUAL.width else f"{model}_{size}"
+
+
+MODELS = {
+    called(model, size): (model, size) for size in codec.SIZES for model in ("joint", "video")
+}
+
+
 def load(name: str = "joint") -> Generator:
     """The generator of that name, on the CPU: "joint", a `JointGenerator`, or "video", or those of 64×64.
 
     Raises ValueError for another name, and where its weights are missing.
     """
-    if name not in NAMES:
-        raise ValueError(f"no generator is called {name!r}. There are: {', '.join(NAMES)}.")
-    tokeniser, times = text.Tokeniser(captions.WORDS), 2 if name.endswith(LARGE) else 1
-    words, (channels, stride) = len(tokeniser.words), codec.SIZES[times]
-    if name.startswith("joint"):
-        network = weights.load(name, TextToClip(words, channels, stride))
+    if name not in MODELS:
+        raise ValueError(f"no generator is called {name!r}. There are: {', '.join(MODELS)}.")
+    model, size = MODELS[name]
+    tokeniser, channels = text.Tokeniser(captions.WORDS), codec.SIZES[size][0]
+    network = {"joint": TextToClip, "video": functools.partial(TextToVideo, taught=TAUGHT)}[model]
+    known = weights.load(name, network(len(tokeniser.words), channels))
+    if model == "joint":
         ear = weights.load("audio_codec", codec.AudioCodec())
-        return JointGenerator(network, eye(times), tokeniser, ear)
-    network = weights.load(name, TextToVideo(words, channels, stride, taught=TAUGHT))
-    return Generator(network, eye(times), tokeniser)
+        return JointGenerator(known, video_codec(size), tokeniser, ear)
+    return Generator(known, video_codec(size), tokeniser)
 
 
-def eye(times: int = 1) -> codec.VideoCodec:
-    """The shipped autoencoder of clips, of 32×32 or of `times` that."""
-    return weights.load("video_codec" + LARGE * (times > 1), codec.VideoCodec(*codec.SIZES[times]))
+def video_codec(size: int) -> codec.VideoCodec:
+    """The shipped autoencoder of clips of that size."""
+    return weights.load(called("video_codec", size), codec.VideoCodec(*codec.SIZES[size]))

@@ -48,6 +48,7 @@ class Playground(ipywidgets.VBox):
 
     def __init__(self, ready: generator.Generator, viewer: judge.Judge, folder: str | Path = "."):
         self.ready, self.viewer, self.folder = ready, viewer, Path(folder)
+        shapes = [shape.sized(ready.usual.width) for shape in SHAPES]
         self.drawn: list[Drawn] = []
         self.prompt = ipywidgets.Combobox(
             value="a red 3 moves right", description="prompt", ensure_option=False, layout=WIDE
@@ -59,7 +60,7 @@ class Playground(ipywidgets.VBox):
             generator.GUIDANCE, min=0, max=8, step=0.5, description="guidance"
         )
         self.shape = ipywidgets.Dropdown(
-            options={str(shape): shape for shape in SHAPES}, description="format"
+            options={str(shape): shape for shape in shapes}, description="format"
         )
         self.draw = ipywidgets.Button(description="Draw", button_style="primary")
         self.save = ipywidgets.Button(description="Save as mp4", disabled=True)

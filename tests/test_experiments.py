@@ -768,7 +768,7 @@ def test_the_hour_uses_nothing_that_is_shipped_but_the_judge(folder, monkeypatch
     loaded = []
     load = weights.load
     monkeypatch.setattr(weights, "load", lambda name, to: (loaded.append(name), load(name, to))[1])
-    for shipped in (latents.video_codec, clips._words, teacher.teacher):
+    for shipped in (latents._video_codec, clips._words, teacher.teacher):
         shipped.cache_clear()
     found = hour.run(0, _quiet, n=40)
     assert set(loaded) <= {"judge"}

@@ -221,7 +221,7 @@ def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):
 
 
 def test_a_model_of_larger_clips_begins_with_what_that_of_silent_ones_knows(tmp_path, monkeypatch):
-    silent, codecs = video.VIDEO_64.build("gpu"), (latents.video_codec(2), joint.audio_codec())
+    silent, codecs = video.VIDEO_64.build("gpu"), (latents.video_codec(64), joint.audio_codec())
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     with pytest.raises(ValueError, match="'video_64'"):
         joint.JOINT_64.build("gpu")
@@ -233,16 +233,19 @@ def test_a_model_of_larger_clips_begins_with_what_that_of_silent_ones_knows(tmp_
     for name, one in zip(("video_codec_64", "audio_codec"), codecs, strict=True):
         weights.save(name, one, {})
     made = generator.load("joint_64").draw(["a red 3"], steps=1)
+    alone = generator.load("video_64").draw(["a red 3"], steps=1)
+    assert alone.shape == made.video.shape
     assert made.video.shape == (1, 3, 17, 64, 64) and made.audio.shape == (1, 17 * 1024)
 
 
-def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch):
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch, size):
     """Who draws what was asked for, rightly heard, but is mute where a picture is given."""
     real = held_out.draw_scenes(24, 5 + 5, held_out.SEEN, scene.FULL)
 
     def clip(scenes, mute=False):
         heard = sound.audio(scenes)
-        return generator.Clip(render.video(scenes), heard * (not mute))
+        return generator.Clip(render.video(scenes, 17, size, size), heard * (not mute))
 
     class Given:
         def __init__(self, mute):
@@ -253,20 +256,22 @@ def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch):
             return clip(real, self.mute)
 
     class Knows:
+        usual = generator.USUAL.sized(size)
+
         def draw(self, sentences, seed=0):
             asked = [captions.parse(sentence) for sentence in sentences]
             return clip(scene.draw_scenes(len(asked), seed, scene.EASY, descriptions=asked))
 
         def watching(self, video):
-            assert video.equal(render.video(real))
+            assert video.equal(render.video(real, 17, size, size))
             return Given(mute=True)
 
         def hearing(self, audio):
             assert audio.equal(sound.audio(real))
             return Given(mute=False)
 
-    monkeypatch.setattr(joint, "generator_of", lambda *_: Knows())
-    table = joint.score(None, 24, 5)
+    monkeypatch.setattr(joint, "generator_of", lambda network, size: Knows())
+    table = joint.score(None, 24, 5, size)
     assert all(table[key]["ours"] >= 0.83 for key in ("all", "full_all_attributes")), table
     for key in ("onset_f1", "note_f1"):
         right, floor, ceiling = table[key]["ours"], table[key]["floor"], table[key]["ceiling"]

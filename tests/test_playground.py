@@ -1,5 +1,7 @@
 """The playground: what is typed is drawn, or it is said why not; what was drawn is kept."""
 
+from dataclasses import replace
+
 import av
 import pytest
 import torch
@@ -128,3 +130,11 @@ def test_the_judge_marks_what_was_asked_for_only():
     assert "<td>light</td><td>dims</td><td>dims</td><td>✓</td>" in rows
     assert "<td>style</td><td>–</td><td>filled</td><td></td>" in rows
     assert "<td>heading</td><td>–</td><td>up, left</td><td></td>" in rows
+
+
+def test_formats_are_those_of_what_the_model_learned_from(panel):
+    assert panel.shape.options["17 frames of 48×32"] == generator.Format(17, 32, 48)
+    large = replace(panel.ready, codec=codec.VideoCodec(*codec.SIZES[64], fine=8, coarse=8))
+    shapes = playground.Playground(large, panel.viewer).shape.options
+    assert shapes["17 frames of 96×64"] == generator.Format(17, 64, 96)
+    assert len(shapes) == len(panel.shape.options) and not shapes.keys() & panel.shape.options

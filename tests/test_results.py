@@ -46,7 +46,7 @@ def test_the_page_of_results_says_what_the_readme_and_the_cards_say():
     page = command.PAGE.read_text(encoding="utf-8")
     rows = [row[0] for row in results.ROW.finditer(README)]
     assert [row[0] for row in results.ROW.finditer(page)] == rows and len(rows) > 100
-    cards = {name: weights.card(name) for name in recipes.RECIPES}
+    cards = {name: weights.card(name) for name in recipes.in_the_box()}
     scores = {name: card["score"] for name, card in cards.items()}
     assert results.filled(README, scores) == README
     assert results.between(page, "made", results.trainings(cards)) == page
@@ -113,6 +113,34 @@ def test_all_are_trained_in_order_go_on_after_a_stop_and_end_in_the_scorecard(
     assert "second (laptop, 2 of 2)" in shown.err
     assert command.main(order) == 0, "once all is done, the scorecard is shown again"
     assert "| first | `right` |" in capsys.readouterr().out
+
+
+def test_a_scale_trains_what_has_a_plan_for_it_and_shows_what_the_readme_does_not_list(
+    tmp_path, monkeypatch, capsys
+):
+    first, _ = _tiny("tiny", 2)
+    more, _ = _tiny("tiny_64", 3)
+    more = replace(more, plans={"gpu": more.plans["laptop"]}, ships=("gpu",))
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": first, "tiny_64": more})
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
+    page = tmp_path / "README.md"
+    page.write_text(ROWS, "utf-8")
+    monkeypatch.setattr(command, "README", page)
+    order = ["train", "all", "--runs", str(tmp_path / "runs"), "--scale"]
+    assert command.main([*order, "laptop"]) == 0
+    shown = capsys.readouterr().out
+    assert "| tiny | `right` |" in shown and "tiny_64" not in shown
+    assert command.main([*order, "gpu"]) == 0
+    assert re.search(r"^tiny_64 +right +– \| 1\.000", capsys.readouterr().out, re.M)
+    assert weights.card("tiny_64")["scale"] == "gpu" and recipes.in_the_box() == ["tiny"]
+
+
+def test_a_training_may_take_what_its_card_says_or_that_of_its_sibling():
+    seconds = recipes.expected_seconds(recipes.trained_at("gpu"), "gpu")
+    assert seconds["joint_64"] == seconds["joint"] == weights.card("joint")["seconds"]
+    assert seconds["video_64"] == seconds["video"] > seconds["joint"]
+    at_home = recipes.expected_seconds(["video", "audio_codec"], "laptop")
+    assert at_home["video"] == weights.card("video")["seconds"] and len(at_home) == 2
 
 
 def test_a_process_that_is_not_the_first_trains_in_silence(tmp_path, monkeypatch, capsys):

@@ -49,9 +49,9 @@ RECIPES = {
     "reader": reader.RECIPE,
     "video": video.RECIPE,
     "joint": joint.RECIPE,
+    "video_64": video.VIDEO_64,
+    "joint_64": joint.JOINT_64,
 }
-# Clips of 64×64, at scale "gpu" alone; their weights are not in the box.
-LARGER = {"video_64": video.VIDEO_64, "joint_64": joint.JOINT_64}
 
 
 def scale() -> str:
@@ -64,15 +64,19 @@ def scale() -> str:
 
 def recipe(name: str) -> Recipe:
     """The recipe of that name. Raises ValueError where there is none."""
-    known = RECIPES | LARGER
-    if name not in known:
-        raise ValueError(f"no model is called {name!r}. There are: {', '.join(known)}.")
-    return known[name]
+    if name not in RECIPES:
+        raise ValueError(f"no model is called {name!r}. There are: {', '.join(RECIPES)}.")
+    return RECIPES[name]
 
 
-def names(at: str) -> list[str]:
-    """The models that are trained at that scale, in an order in which none needs a later one."""
-    return [name for name, made in (RECIPES | LARGER).items() if at in made.plans]
+def trained_at(at: str) -> list[str]:
+    """The models that have a plan for that scale, none before one that it begins from."""
+    return [name for name, made in RECIPES.items() if at in made.plans]
+
+
+def in_the_box() -> list[str]:
+    """The models whose weights come with the course: those that a laptop can train."""
+    return trained_at("laptop")
 
 
 def plan_of(name: str, at: str) -> train.Plan:
@@ -80,7 +84,8 @@ def plan_of(name: str, at: str) -> train.Plan:
     plans = recipe(name).plans
     if at not in plans:
         raise ValueError(
-            f"{name} is not trained at scale {at!r}. Try --scale {' or '.join(plans)}."
+            f"{name} has no plan for scale {at!r}. Try `python -m minivid train {name} --scale "
+            f"{' or '.join(plans)}`."
         )
     return plans[at]
 
@@ -169,12 +174,15 @@ def is_done(name: str, at: str, runs: Path) -> bool:
 def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
     """What trainings at that scale may take, for a bar of progress: as long as those of the cards did.
 
-    Where a card is of another scale, its FLOPs are taken as fast as those of most cards of this one.
+    Where a card is of another scale, its FLOPs are taken as fast as those of most cards of this one; where
+    there is none, the model may take as long as that of usual clips.
     """
     cards = {}
-    for name in RECIPES | LARGER:
-        with contextlib.suppress(ValueError):
-            cards[name] = weights.card(name)
+    for name in RECIPES:
+        for told in (name, name.removesuffix("_64")):
+            if name not in cards:
+                with contextlib.suppress(ValueError):
+                    cards[name] = weights.card(told)
     cards = {name: card for name, card in cards.items() if card.get("flops")}
     paces = {
         name: card["seconds"] / card["flops"]
@@ -191,14 +199,14 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
 
 
 def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
-    """Every model's name and the score of its shipped weights, on n scenes: (name, {key: row}).
+    """The name and score of each model in the box, on n scenes: (name, {key: row}).
 
     Each is kept in `runs`, and found there again as long as neither weights nor code change.
     """
     made_of = [*weights.folder().glob("*.safetensors"), *Path(__file__).parents[1].rglob("*.py")]
     content = b"".join(path.read_bytes() for path in sorted(made_of))
     mark = hashlib.sha256(content).hexdigest()[:16]
-    for name in RECIPES:
+    for name in in_the_box():
         kept = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
         if not kept.exists():
             files.write_json(kept, recipe(name).score(load(name), n, seed))

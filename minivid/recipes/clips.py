@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool3d
+from torch.nn.functional import adaptive_avg_pool3d
 
 from minivid import diffusion, judge, metrics, text, train, weights
 from minivid.generator import USUAL, Format
@@ -165,7 +165,8 @@ def scored(draw: Draw, n: int, seed: int, shape: Format = USUAL) -> dict:
                 metrics.bootstrap(ours), floor.mean().item(), ceiling.mean().item()
             )
     if n > FEATURES * 2:
-        others = features(render.video(held_out.draw_scenes(n, seed + 2)))
+        scenes = held_out.draw_scenes(n, seed + 2)
+        others = features(render.video(scenes, shape.frames, shape.height, shape.width))
         clouds = [features(video) for video in (drawn, shuffled, real)]
         table["toy_fvd"] = measured(
             metrics.jackknife(metrics.frechet, clouds[0], others),
@@ -226,8 +227,9 @@ def _shuffle(video: Tensor, seed: int) -> Tensor:
 @torch.no_grad()
 def features(video: Tensor) -> Tensor:
     """What the clip encoder that learned captions makes of square clips, made 32×32: (n, FEATURES)."""
-    small = avg_pool3d(video, (1, *2 * [video.shape[-1] // USUAL.width]))
-    return torch.cat([_words().clip(part) for part in small.split(100)])
+    sides = USUAL.height, USUAL.width
+    small = (adaptive_avg_pool3d(part, (part.shape[2], *sides)) for part in video.split(100))
+    return torch.cat([_words().clip(part) for part in small])
 
 
 RECIPE = Recipe(

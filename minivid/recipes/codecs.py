@@ -1,15 +1,15 @@
 """The two autoencoders, taught on the full world: what they keep is all that later models can say."""
 
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from minivid import codec, judge, listener, metrics, train
+from minivid.generator import USUAL
 from minivid.recipes import clips
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, entry, measured
+from minivid.recipes.recipe import Recipe, entry, measured, of_size
 from minivid.world import render, scene, sound
 
 FORMATS = (*3 * ((32, 32),), (24, 24), (40, 40), (24, 32), (32, 24), (32, 40), (40, 32))  # h, w
@@ -22,10 +22,13 @@ SPECTRA = (128, 512, 2048)  # samples in a window
 KL = 1e-4  # how much a nat of KL a latent costs, in mean absolute errors
 
 
-def batch(plan: train.Plan, generator: torch.Generator, times: int = 1) -> tuple[Tensor, ...]:
-    """Clips of the full world (b, 3, 17, h, w), one format a batch; times: how much larger than 32×32."""
+def batch(
+    plan: train.Plan, generator: torch.Generator, size: int = USUAL.width
+) -> tuple[Tensor, ...]:
+    """Clips of the full world (b, 3, 17, h, w), one format a batch; size: what is 32 pixels in FORMATS."""
+    scale = size // USUAL.width
     height, width = FORMATS[int(torch.randint(len(FORMATS), (), generator=generator))]
-    return (draw_clips(plan.batch, generator, times * height, times * width),)
+    return (draw_clips(plan.batch, generator, scale * height, scale * width),)
 
 
 def draw_clips(
@@ -57,21 +60,21 @@ def loss(
 
 
 @torch.no_grad()
-def score(network: codec.VideoCodec, n: int, seed: int, times: int = 1) -> dict:
-    """What clips of the full world lose on the way through the codec; times: as in `batch`.
+def score(network: codec.VideoCodec, n: int, seed: int, size: int = USUAL.width) -> dict:
+    """What clips of the full world lose on the way through the codec; size: as in `batch`.
 
     psnr: decibels, the mean over clips; floor: another clip in its place. wider_psnr, larger_psnr: of
     formats never trained on. Then what the judge reads, against what was so; ceiling: what it reads in
     the originals. moved: short sides between a digit's place before and after.
     """
-    viewer = referee()
+    viewer, scale = referee(), size // USUAL.width
     scenes = scene.draw_scenes(n, seed, scene.FULL)
-    originals = render.video(scenes, height=32 * times, width=32 * times)
+    originals = render.video(scenes, height=size, width=size)
     copies = through(network, originals)
     floor = metrics.psnr(originals.roll(1, 0), originals).mean().item()
     table = {"psnr": measured(metrics.bootstrap(metrics.psnr(copies, originals)), floor)}
     for key, (height, width) in (("wider_psnr", WIDER), ("larger_psnr", LARGER)):
-        more = draw_clips(max(2, n // 4), seed + 1, times * height, times * width)
+        more = draw_clips(max(2, n // 4), seed + 1, scale * height, scale * width)
         table[key] = measured(metrics.bootstrap(metrics.psnr(through(network, more), more)))
     truth = [one.describe() for one in scenes]
     before, after = clips.look(viewer, originals), clips.look(viewer, copies)
@@ -106,14 +109,14 @@ def decoded(network: codec.Codec, latents: Tensor, at_once: int = 50) -> Tensor:
     return torch.cat([network.decode(part).clamp(-1, 1) for part in latents.split(at_once)])
 
 
-def finish(network: codec.Codec, times: int = 1) -> None:
+def finish(network: codec.Codec, size: int = USUAL.width) -> None:
     """Measure what the latents' channels are shifted and scaled by, on clips of the full world."""
-    network.measure(draw_clips(1000, train.step_seed(0, 0), 32 * times, 32 * times))
+    network.measure(draw_clips(1000, train.step_seed(0, 0), size, size))
 
 
 VIDEO = Recipe(
     what="a causal autoencoder of clips: 4 frames of 4×4 pixels in 8 numbers",
-    build=lambda at: codec.VideoCodec(),
+    build=lambda at, size=USUAL.width: codec.VideoCodec(*codec.SIZES[size]),
     draw=batch,
     loss=loss,
     plans={
@@ -126,13 +129,11 @@ VIDEO = Recipe(
     finish=finish,
 )
 
-VIDEO_64 = replace(
+VIDEO_64 = of_size(
     VIDEO,
-    what="a causal autoencoder of clips of 64×64: 4 frames of 8×8 pixels in 12 numbers",
-    build=lambda at: codec.VideoCodec(*codec.SIZES[2]),
-    draw=partial(batch, times=2),
-    score=partial(score, times=2),
-    finish=partial(finish, times=2),
+    64,
+    "a causal autoencoder of clips of 64×64: 4 frames of 8×8 pixels in 12 numbers",
+    finish=partial(finish, size=64),
 )
 
 

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from minivid import codec, diffusion, listener, patches, train, weights
 from minivid.generator import (
-    LARGE,
     PATH,
     TAUGHT,
     USUAL,
@@ -29,10 +28,11 @@ from minivid.generator import (
     JointGenerator,
     TextToClip,
     TextToVideo,
+    called,
 )
 from minivid.recipes import cache, clips, held_out, latents, sync, video
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe
+from minivid.recipes.recipe import Recipe, of_size
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, scene, sound
 
@@ -59,9 +59,11 @@ def audio_codec() -> codec.AudioCodec:
 
 
 @functools.cache
-def training_set(n: int, at: Format, times: int = 1) -> tuple[Tensor, Tensor, list[scene.Scene]]:
+def training_set(
+    n: int, at: Format, size: int = USUAL.width
+) -> tuple[Tensor, Tensor, list[scene.Scene]]:
     """Latents of pictures, latents of their sounds, and the scenes, drawn as `video` draws its own."""
-    pictures, scenes = video.training_set(n, at, times)
+    pictures, scenes = video.training_set(n, at, size)
     make = functools.partial(sound.audio, frames=at.frames)
     sounds = cache.latents(f"sound-{video.mark(at)}-{n}", audio_codec(), scenes, make)
     return pictures, sounds, scenes
@@ -73,16 +75,17 @@ def written(n: int, at: Format) -> Tensor:
     return transcript(video.scenes_of(n, at), at.frames)
 
 
-def batch(plan: train.Plan, generator: torch.Generator, times: int = 1) -> tuple[Tensor, ...]:
+def batch(
+    plan: train.Plan, generator: torch.Generator, size: int = USUAL.width
+) -> tuple[Tensor, ...]:
     """Latents of pictures (b, c, f, h, w) and sounds (b, 16, s) of one format, and tokens (b, n).
 
-    Until late, what is heard comes before the tokens; see `told`. times: by how much pictures are larger
-    than FORMATS.
+    Until late, what is heard comes before the tokens; see `told`. size: what is 32 pixels in FORMATS.
     """
     step = train.step_of(generator, plan.seed)
     at = video.draw_format(FORMATS, generator)
     n = count_kept(plan, at)
-    pictures, sounds, scenes = training_set(n, at, times)
+    pictures, sounds, scenes = training_set(n, at, size)
     made = pictures, sounds, written(n, at)
     many = video.as_many(plan, pictures)
     return told(latents.pick_all(made, scenes, many, generator, video.tokens), step, plan)
@@ -197,15 +200,15 @@ def moments(heard: Tensor, n: int, each: int) -> Tensor:
     return frames.repeat_interleave(n // frames.shape[1], 1)
 
 
-def build(at: str, times: int = 1) -> TextToClip:
-    """The network, knowing what `video` knows, or `video_64`; times: as in `batch`."""
-    return begun(TextToClip(len(TOKENISER.words), *codec.SIZES[times]), times)
+def build(at: str, size: int = USUAL.width) -> TextToClip:
+    """The network, knowing what `video` of that size knows."""
+    return begun(TextToClip(len(TOKENISER.words), codec.SIZES[size][0]), size)
 
 
-def begun(network: TextToClip, times: int = 1) -> TextToClip:
-    """The network, knowing what `video` knows; sound thinks as the picture does, to begin with."""
-    silent = TextToVideo(len(TOKENISER.words), *codec.SIZES[times], taught=TAUGHT)
-    known = weights.load("video" + LARGE * (times > 1), silent).state_dict()
+def begun(network: TextToClip, size: int = USUAL.width) -> TextToClip:
+    """The network, knowing what `video` of that size knows; sound begins by thinking as the picture does."""
+    silent = TextToVideo(len(TOKENISER.words), codec.SIZES[size][0], taught=TAUGHT)
+    known = weights.load(called("video", size), silent).state_dict()
     for name in network.state_dict():
         if "sound_" in name and not name.startswith(("dit.sound_stem", "dit.sound_out")):
             known[name] = known[name.replace("sound_", "")]
@@ -214,34 +217,34 @@ def begun(network: TextToClip, times: int = 1) -> TextToClip:
     return network
 
 
-def generator_of(network: TextToClip, times: int = 1) -> JointGenerator:
-    """The network, ready to be asked."""
+def generator_of(network: TextToClip, size: int = USUAL.width) -> JointGenerator:
+    """The network, ready to be asked for clips of that size."""
     where = next(network.parameters()).device
-    codecs = latents.video_codec(times).to(where), audio_codec().to(where)
+    codecs = latents.video_codec(size).to(where), audio_codec().to(where)
     return JointGenerator(network, codecs[0], TOKENISER, codecs[1])
 
 
-def score(network: TextToClip, n: int, seed: int, times: int = 1) -> dict:
+def score(network: TextToClip, n: int, seed: int, size: int = USUAL.width) -> dict:
     """The pictures as those of `video`; whether sound and picture belong together; either for the other.
 
     `full_` rows: of everything a caption says, in scenes of the full world, of which the rows of sync are,
     too, but for the `easy_` ones; `sound_for_` rows: for the pictures of real clips, whose sound is not
     heard; `picture_for_` rows: for their sounds. Ceilings: real clips.
     """
-    ready, drawn, shape = generator_of(network, times), [], USUAL.larger(times)
+    ready, drawn = generator_of(network, size), []
 
     def draw(sentences: list[str], seed: int) -> Tensor:
         drawn.append(ready.draw(sentences, seed))
         return drawn[-1].video
 
-    rows = clips.scored(draw, n, seed, shape)
+    rows = clips.scored(draw, n, seed, ready.usual)
     # It first asks for these scenes, of which the pictures were scored; here are their sounds.
-    easy = _real(held_out.draw_scenes(n, seed), shape)
+    easy = _real(held_out.draw_scenes(n, seed), ready.usual)
     ceiling = _belong(sync.watch(easy.video), easy.audio)
     made = Clip(*(torch.cat(kind)[:n].cpu() for kind in zip(*drawn, strict=True)))
     rows |= _under(ceiling, _belong(sync.watch(made.video), made.audio), "easy_")
     scenes = held_out.draw_scenes(n, seed + 5, held_out.SEEN, scene.FULL)
-    said, real = [captions.write(one.describe()) for one in scenes], _real(scenes, shape)
+    said, real = [captions.write(one.describe()) for one in scenes], _real(scenes, ready.usual)
     viewer = referee()
     truth = clips.look(viewer, real.video)
     ceiling = _belong(sync.sightings(truth), real.audio)
@@ -261,7 +264,7 @@ def score(network: TextToClip, n: int, seed: int, times: int = 1) -> dict:
 
 
 def _real(scenes: list[scene.Scene], shape: Format) -> Clip:
-    return Clip(video.filming(shape)(scenes), sound.audio(scenes))
+    return Clip(video.filming(shape)(scenes), sound.audio(scenes, frames=shape.frames))
 
 
 def _belong(seen: list[sync.Sighting], audio: Tensor) -> dict:
@@ -296,12 +299,10 @@ RECIPE = Recipe(
     ships=("laptop", "gpu"),
 )
 
-JOINT_64 = dataclasses.replace(
+JOINT_64 = of_size(
     RECIPE,
-    what="a diffusion transformer that turns static into clips of 64×64 with their sound",
-    build=functools.partial(build, times=2),
-    draw=functools.partial(batch, times=2),
-    score=functools.partial(score, times=2),
+    64,
+    "a diffusion transformer that turns static into clips of 64×64 with their sound",
     plans={"gpu": RECIPE.plans["gpu"]},
     ships=("gpu",),
 )

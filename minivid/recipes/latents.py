@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from minivid import codec, diffusion, train
-from minivid.generator import SHIFT, eye
+from minivid.generator import SHIFT, USUAL
+from minivid.generator import video_codec as shipped_codec
 from minivid.recipes import cache, clips, held_out
 from minivid.recipes.recipe import Recipe
 from minivid.recipes.words import write_captions
@@ -17,10 +18,14 @@ from minivid.world import render, scene
 KEPT = 20_000  # clips whose latents are made once, to be trained on
 
 
+def video_codec(size: int = USUAL.width) -> codec.VideoCodec:
+    """The shipped autoencoder of clips of that size."""
+    return _video_codec(size)
+
+
 @functools.cache
-def video_codec(times: int = 1) -> codec.VideoCodec:
-    """The shipped video autoencoder, of 32×32 or of `times` that."""
-    return eye(times).requires_grad_(False)
+def _video_codec(size: int) -> codec.VideoCodec:
+    return shipped_codec(size).requires_grad_(False)
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """What a recipe is, and one row of a score."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,14 @@ class Recipe:
     score: Callable[[nn.Module, int, int], dict]
     finish: Callable[[nn.Module], None] = lambda network: None
     ships: tuple[str, ...] = ("laptop",)
+
+
+def of_size(recipe: Recipe, size: int, what: str, **changes) -> Recipe:
+    """The recipe for clips of another size, which its build, draw and score take as `size`."""
+    build, draw, score = (
+        functools.partial(part, size=size) for part in (recipe.build, recipe.draw, recipe.score)
+    )
+    return replace(recipe, what=what, build=build, draw=draw, score=score, **changes)
 
 
 def entry(right, floor=None, ceiling: float | None = None) -> dict:

@@ -7,7 +7,6 @@ it sees is coarse, and held to it the tokens would not learn the finest ("early 
 2505.16792). The text encoder is that of `reader`, which knows what a sentence says of whom, as it is.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -18,10 +17,10 @@ from torch.nn.functional import cosine_similarity
 
 from minivid import diffusion, judge, text, train, weights
 from minivid.codec import SIZES
-from minivid.generator import TAUGHT, USUAL, Format, Generator, TextToVideo
+from minivid.generator import SIDE, TAUGHT, USUAL, Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents, reader, teacher
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, entry
+from minivid.recipes.recipe import Recipe, entry, of_size
 from minivid.recipes.words import TOKENISER
 from minivid.world import render, scene
 
@@ -53,10 +52,10 @@ def scenes_of(n: int, at: Format) -> list[scene.Scene]:
 
 
 @functools.cache
-def training_set(n: int, at: Format, times: int = 1) -> tuple[Tensor, list[scene.Scene]]:
-    """Latents to train on and their scenes; times: by how much a clip is larger than `at`."""
-    scenes, shape = scenes_of(n, at), at.larger(times)
-    codec = latents.video_codec(times)
+def training_set(n: int, at: Format, size: int = USUAL.width) -> tuple[Tensor, list[scene.Scene]]:
+    """Latents to train on and their scenes; size: what is 32 pixels in FORMATS."""
+    scenes, shape = scenes_of(n, at), at.sized(size)
+    codec = latents.video_codec(size)
     return cache.latents(f"video-{mark(shape)}-{n}", codec, scenes, filming(shape)), scenes
 
 
@@ -80,19 +79,21 @@ def mark(at: Format) -> str:
     return f"{at.frames}x{at.height}x{at.width}"
 
 
-def batch(plan: train.Plan, generator: torch.Generator, times: int = 1) -> tuple[Tensor, ...]:
+def batch(
+    plan: train.Plan, generator: torch.Generator, size: int = USUAL.width
+) -> tuple[Tensor, ...]:
     """Latents (b, c, f, h, w) of one format, what they show, and their captions' tokens, some empty.
 
     What they show: (b, TAUGHT, f, h / 2, w / 2), until the teacher is silent; tokens: (b, n). Every batch has
     about as many latents as `plan.batch` clips of 17 square frames. The first EASY steps see the easy world
     alone: who knows digits when the light changes and the camera moves learns the rest sooner (a curriculum,
-    Bengio et al. 2009). Later one clip in nine is of it. times: by how much clips are larger than FORMATS.
+    Bengio et al. 2009). Later one clip in nine is of it. size: as in `training_set`.
     """
     step = train.step_of(generator, plan.seed)
     easy = step < EASY
     at = USUAL if easy else draw_format(FORMATS, generator)
     n = FORMATS[at][0]
-    kept, scenes = training_set(n, at, times)
+    kept, scenes = training_set(n, at, size)
     of = slice(n // 3) if easy else slice(n // 4, n)
     told = [kept[of]] if silent(step, plan) else [kept[of], shown(n, at)[of]]
     return latents.pick_all(told, scenes[of], as_many(plan, kept), generator, tokens)
@@ -111,7 +112,7 @@ def draw_format(formats: dict[Format, tuple[int, float]], generator: torch.Gener
 
 def as_many(plan: train.Plan, kept: Tensor) -> int:
     """How many of these clips cost as much as `plan.batch` of 17 square frames; of stills, fewer."""
-    usual = plan.batch * 5 * 8 * 8
+    usual = plan.batch * 5 * SIDE * SIDE
     return min(MOST * plan.batch, usual // kept[0, 0].numel())
 
 
@@ -151,29 +152,28 @@ def tokens(sentences: Sequence[str]) -> Tensor:
     return text.trimmed(TOKENISER(sentences), 16)
 
 
-def score(network: nn.Module, n: int, seed: int, times: int = 1) -> dict:
+def score(network: nn.Module, n: int, seed: int, size: int = USUAL.width) -> dict:
     """Asked for scenes of the easy world, of the full one, and of other formats: what does the judge see?
 
     The rows of `clips.scored`; `full_` rows, of everything a caption says, and `unseen_full_` ones, of
     combinations held out; and for each format the share of easy scenes with digit and colour, and heading
     where there is one to see, as asked.
-    times: as in `batch`.
     """
-    ready, usual = generator_of(network, times), USUAL.larger(times)
-    table = clips.scored(ready.draw, n, seed, usual)
+    ready = generator_of(network, size)
+    table = clips.scored(ready.draw, n, seed, ready.usual)
     for prefix, subjects, share in (("", held_out.SEEN, 1), ("unseen_", held_out.UNSEEN, 4)):
-        rows = _full(ready.draw, n // share, seed + 3, subjects, usual)
+        rows = _full(ready.draw, n // share, seed + 3, subjects, ready.usual)
         table |= {f"{prefix}full_{key}": row for key, row in rows.items()}
     for at in (*FORMATS, *NEVER):
-        shape = at.larger(times)
+        shape = at.sized(size)
         table[f"at_{mark(shape)}"] = _at(ready, n // 4, seed + 4, shape)
     return table
 
 
-def generator_of(network: nn.Module, times: int = 1) -> Generator:
-    """The network, ready to be asked."""
+def generator_of(network: nn.Module, size: int = USUAL.width) -> Generator:
+    """The network, ready to be asked for clips of that size."""
     where = next(network.parameters()).device
-    return Generator(network, latents.video_codec(times).to(where), TOKENISER)
+    return Generator(network, latents.video_codec(size).to(where), TOKENISER)
 
 
 def _full(
@@ -199,10 +199,9 @@ def _at(ready: Generator, n: int, seed: int, shape: Format) -> dict:
     return entry(seen, None, sum(truth) / n)
 
 
-def build(at: str, times: int = 1) -> nn.Module:
-    """A transformer that knows nothing yet, and a text encoder that can read; times: as in `batch`."""
-    channels, stride = SIZES[times]
-    return with_reader(TextToVideo(len(TOKENISER.words), channels, stride, taught=TAUGHT))
+def build(at: str, size: int = USUAL.width) -> nn.Module:
+    """A transformer that knows nothing yet, and a text encoder that can read."""
+    return with_reader(TextToVideo(len(TOKENISER.words), SIZES[size][0], taught=TAUGHT))
 
 
 def with_reader(network: TextToVideo) -> TextToVideo:
@@ -225,12 +224,10 @@ RECIPE = Recipe(
     score=score,
 )
 
-VIDEO_64 = dataclasses.replace(
+VIDEO_64 = of_size(
     RECIPE,
-    what="a diffusion transformer that turns static into latents of clips of 64×64",
-    build=functools.partial(build, times=2),
-    draw=functools.partial(batch, times=2),
-    score=functools.partial(score, times=2),
+    64,
+    "a diffusion transformer that turns static into latents of clips of 64×64",
     plans={"gpu": RECIPE.plans["gpu"]},
     ships=("gpu",),
 )
