@@ -36,7 +36,7 @@ def seconds(ready: generator.Generator, sentences: list[str], folder: Path) -> t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--model", choices=generator.NAMES, default="joint")
+    parser.add_argument("--model", choices=generator.MODELS, default="joint")
     options = parser.parse_args()
     rounds, ready = options.rounds, generator.load(options.model)
     scenes = held_out.draw_scenes(BATCH, 0, world=scene.FULL)
