@@ -1,6 +1,7 @@
 """The race against other libraries counts what it says, and the page of results shows what it found."""
 
 import itertools
+import runpy
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -9,10 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
 
 import contestants  # noqa: E402
 import peers  # noqa: E402
+
+
+@pytest.mark.parametrize("name", ["codec", "latents", "peers", "sample", "steps", "world"])
+def test_a_benchmark_says_what_it_takes(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
+    assert left.value.code == 0 and "usage:" in capsys.readouterr().out
 
 
 def _run(*shares):
