@@ -143,6 +143,17 @@ def test_a_training_may_take_what_its_card_says_or_that_of_its_sibling():
     assert at_home["video"] == weights.card("video")["seconds"] and len(at_home) == 2
 
 
+def test_a_training_of_which_no_card_tells_may_take_as_long_as_most(tmp_path, monkeypatch):
+    told = {name: weights.card(name) for name in ("judge", "pixels", "clips")}
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    assert recipes.expected_seconds(["judge", "words"], "laptop") == {"judge": 1.0, "words": 1.0}
+    for name, card in told.items():
+        weights.write_card(name, card)
+    seconds = recipes.expected_seconds(recipes.trained_at("laptop"), "laptop")
+    assert list(seconds) == recipes.trained_at("laptop")
+    assert seconds["words"] == seconds["video"] == told["pixels"]["seconds"] < seconds["clips"]
+
+
 def test_a_process_that_is_not_the_first_trains_in_silence(tmp_path, monkeypatch, capsys):
     made, seen = _tiny("tiny", 3)
     monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})

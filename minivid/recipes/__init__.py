@@ -175,7 +175,7 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
     """What trainings at that scale may take, for a bar of progress: as long as those of the cards did.
 
     Where a card is of another scale, its FLOPs are taken as fast as those of most cards of this one; where
-    there is none, the model may take as long as that of usual clips.
+    there is none, the model may take as long as that of usual clips, or else as most.
     """
     cards = {}
     for name in RECIPES:
@@ -189,13 +189,14 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
         for name, card in cards.items()
         if card.get("scale") == at
     }
-    seconds = dict.fromkeys(names, 1.0)
-    for name in cards.keys() & seconds.keys() if paces else ():
+    seconds = {}
+    for name in cards.keys() & set(names) if paces else ():
         plan, shipped = recipe(name).plans[at], cards[name]["plan"]
         share = plan.steps * plan.batch / (shipped["steps"] * shipped["batch"])
         pace = paces.get(name) or statistics.median(paces.values())
         seconds[name] = pace * cards[name]["flops"] * share
-    return seconds
+    most = statistics.median(seconds.values()) if seconds else 1.0
+    return {name: seconds.get(name, most) for name in names}
 
 
 def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
