@@ -15,6 +15,7 @@ from minivid.recipes import results
 
 README = Path(__file__).parents[1] / "README.md"
 PAGE = README.parent / "docs" / "results.md"
+SIDES = ("frames", "height", "width")  # of a format, as the command line calls them
 BAR = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         default=generator.GUIDANCE,
         help="0 ignores the sentence, 1 heeds it, more exaggerates",
     )
-    for side in ("frames", "height", "width"):
+    for side in SIDES:
         sample.add_argument(f"--{side}", type=int, help="that of most clips it learned from")
     sample.set_defaults(run=_sample)
 
@@ -103,7 +104,7 @@ def _sample(options) -> None:
     out, many = options.out, len(options.sentence) > 1
     can_sound = show.holds_sound(out)  # a wrong name is said before the work, not after it
     ready = generator.load(options.model)
-    given = {side: getattr(options, side) for side in ("frames", "height", "width")}
+    given = {side: getattr(options, side) for side in SIDES}
     shape = replace(ready.usual, **{side: n for side, n in given.items() if n is not None})
     walk = ready.walk(options.sentence, options.seed, options.steps, options.guidance, shape)
     *_, last = tqdm(walk, total=options.steps, unit="step")
@@ -143,8 +144,9 @@ def _train_each(options, silent: bool) -> None:
         readme = README.read_text("utf-8")
         print("\n".join(results.table(readme, scores, recipes.SCORED)))
         told = {name for name, _, _ in results.published(readme)}
-        for name in [name for name in names if name not in told]:
-            print("\n".join(_lines(name, scores[name])))
+        for name in names:
+            if name not in told:
+                print("\n".join(_lines(name, scores[name])))
 
 
 def _advance(

@@ -177,13 +177,7 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
     Where a card is of another scale, its FLOPs are taken as fast as those of most cards of this one; where
     there is none, the model may take as long as that of usual clips, or else as most.
     """
-    cards = {}
-    for name in RECIPES:
-        for told in (name, name.removesuffix("_64")):
-            if name not in cards:
-                with contextlib.suppress(ValueError):
-                    cards[name] = weights.card(told)
-    cards = {name: card for name, card in cards.items() if card.get("flops")}
+    cards = {name: card for name in RECIPES if (card := _nearest_card(name)).get("flops")}
     paces = {
         name: card["seconds"] / card["flops"]
         for name, card in cards.items()
@@ -197,6 +191,14 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
         seconds[name] = pace * cards[name]["flops"] * share
     most = statistics.median(seconds.values()) if seconds else 1.0
     return {name: seconds.get(name, most) for name in names}
+
+
+def _nearest_card(name: str) -> dict:
+    """The card of a model, or else that of the same for usual clips, or else an empty one."""
+    for told in (name, name.removesuffix("_64")):
+        with contextlib.suppress(ValueError):
+            return weights.card(told)
+    return {}
 
 
 def scored(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:

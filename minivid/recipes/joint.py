@@ -32,7 +32,7 @@ from minivid.generator import (
 )
 from minivid.recipes import cache, clips, held_out, latents, sync, video
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, of_size
+from minivid.recipes.recipe import Recipe, gpu_only, of_size
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, scene, sound
 
@@ -300,9 +300,7 @@ RECIPE = Recipe(
 )
 
 JOINT_64 = of_size(
-    RECIPE,
+    gpu_only(RECIPE),
     64,
     "a diffusion transformer that turns static into clips of 64×64 with their sound",
-    plans={"gpu": RECIPE.plans["gpu"]},
-    ships=("gpu",),
 )

@@ -37,6 +37,11 @@ def of_size(recipe: Recipe, size: int, what: str, **changes) -> Recipe:
     return replace(recipe, what=what, build=build, draw=draw, score=score, **changes)
 
 
+def gpu_only(recipe: Recipe) -> Recipe:
+    """The recipe without plans for a laptop; its weights are called as it is."""
+    return replace(recipe, plans={"gpu": recipe.plans["gpu"]}, ships=("gpu",))
+
+
 def entry(right, floor=None, ceiling: float | None = None) -> dict:
     """One row of a score: floor, ours, ceiling and the 95 % interval of ours."""
     ours = metrics.share(torch.as_tensor(right))

@@ -20,7 +20,7 @@ from minivid.codec import SIZES
 from minivid.generator import SIDE, TAUGHT, USUAL, Format, Generator, TextToVideo
 from minivid.recipes import cache, clips, held_out, latents, reader, teacher
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, entry, of_size
+from minivid.recipes.recipe import Recipe, entry, gpu_only, of_size
 from minivid.recipes.words import TOKENISER
 from minivid.world import render, scene
 
@@ -47,8 +47,7 @@ def scenes_of(n: int, at: Format) -> list[scene.Scene]:
     seed = train.step_seed(0, 2 * list(FORMATS).index(at))
     room = render.room_for(at.height, at.width)
     easy = held_out.draw_scenes(n // 3, seed, room=room)
-    scenes = easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
-    return scenes
+    return easy + held_out.draw_scenes(n - n // 3, seed + 1, world=scene.FULL, room=room)
 
 
 @functools.cache
@@ -225,9 +224,7 @@ RECIPE = Recipe(
 )
 
 VIDEO_64 = of_size(
-    RECIPE,
+    gpu_only(RECIPE),
     64,
     "a diffusion transformer that turns static into latents of clips of 64×64",
-    plans={"gpu": RECIPE.plans["gpu"]},
-    ships=("gpu",),
 )
