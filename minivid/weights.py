@@ -1,9 +1,9 @@
 """Trained weights and the card that says how they came to be.
 
-`data/weights/NAME.safetensors` holds the averaged weights, matrices and kernels as whole numbers in [-127,
-127] with a scale for each row (absmax, as in LLM.int8(), Dettmers et al. 2022, arXiv 2208.07339), the rest in
-half precision; `NAME.json` beside it the recipe, steps, seconds, machine and metrics. Files are written only
-by `python -m minivid train NAME`.
+`data/weights/NAME.safetensors` holds the averaged weights in half precision, or the matrices and kernels of
+some as whole numbers in [-127, 127] with a scale for each row (absmax, as in LLM.int8(), Dettmers et al. 2022,
+arXiv 2208.07339); `NAME.json` beside it the recipe, steps, seconds, machine and metrics. Files are written
+only by `python -m minivid train NAME`.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from minivid import files
 
 VERSION = "2"
-READ = ("1", VERSION)  # in the first, all was in half precision
+READ = ("1", VERSION)  # in the first, nothing was kept as whole numbers
 SCALE = ":scale"  # after the name of what it belongs to
 FINGERPRINT = "sha256"  # on a card: the weights' fingerprint
 
@@ -30,14 +30,15 @@ def folder() -> Path:
     return Path(os.environ.get("MINIVID_WEIGHTS", default))
 
 
-def save(name: str, network: nn.Module, card: dict) -> Path:
+def save(name: str, network: nn.Module, card: dict, in_bytes: bool = False) -> Path:
     """Write a network's weights, rounded, and its card, which gets their fingerprint.
 
+    in_bytes: matrices and kernels as whole numbers, in half the space; a codec loses 0.7 dB by that.
     Raises OSError on a full disk. A file that could not be written stays as it was; where that is the card,
     `load` says so.
     """
     content = safetensors.torch.save(
-        _rounded(network.state_dict()), {"minivid": VERSION, "model": name}
+        _rounded(network.state_dict(), in_bytes), {"minivid": VERSION, "model": name}
     )
     path = folder() / f"{name}.safetensors"
     files.write(path, content)
@@ -106,12 +107,12 @@ def load(name: str, network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def _rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _rounded(state: dict[str, Tensor], in_bytes: bool) -> dict[str, Tensor]:
     """Weights as they are kept."""
     kept = {}
     for key, value in state.items():
         value = value.detach().cpu()
-        if value.is_floating_point() and value.ndim > 1:
+        if in_bytes and value.is_floating_point() and value.ndim > 1:
             scale = value.float().flatten(1).abs().amax(1).clamp(min=1e-12) / 127
             kept[key + SCALE] = scale
             kept[key] = (value.float() / _beside(scale, value)).round().to(torch.int8)

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -280,22 +281,26 @@ def test_a_full_disk_keeps_the_file_from_before(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["kept"]
 
 
-def test_weights_come_back_rounded_to_a_255th_of_their_row(tmp_path, monkeypatch):
+@pytest.mark.parametrize("in_bytes", [False, True])
+def test_weights_come_back_as_rounded_as_was_asked_and_no_more_when_kept_again(
+    in_bytes, tmp_path, monkeypatch
+):
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     network = _small()
     torch.nn.init.zeros_(network.out.weight[0])
-    path = weights.save("tiny", network, {"steps": 1})
+    path = weights.save("tiny", network, {"steps": 1}, in_bytes)
     again = weights.load("tiny", UNet(width=16, blocks=1))
     for saved, loaded in zip(network.parameters(), again.parameters(), strict=True):
-        if saved.ndim > 1:
+        if in_bytes and saved.ndim > 1:  # to a 255th of its row
             row = saved.flatten(1).abs().amax(1)
             assert ((saved - loaded).flatten(1).abs().amax(1) <= row / 254 * 1.001).all()
             assert torch.allclose(loaded.flatten(1).abs().amax(1), row)
         else:
             assert (saved.half().float() == loaded).all()
     assert weights.card("tiny")["steps"] == 1 and not again.training
-    assert path.stat().st_size < 1.3 * sum(p.numel() for p in network.parameters())
-    weights.save("tiny", again, {"steps": 1})
+    parameters = sum(p.numel() for p in network.parameters())
+    assert path.stat().st_size < (1.3 if in_bytes else 2.1) * parameters
+    weights.save("tiny", again, {"steps": 1}, in_bytes)
     for once, twice in zip(
         again.parameters(), weights.load("tiny", _small()).parameters(), strict=True
     ):
@@ -341,6 +346,9 @@ def test_shipped_cards_tell_how_the_weights_were_made():
         assert card["parameters"] == sum(p.numel() for p in network.parameters())
         assert train.Plan(**card["plan"]) == recipe.plans[card["scale"]], name
         assert card["scale"] in recipe.ships
+        with safe_open(weights.folder() / f"{name}.safetensors", "pt") as file:
+            kept = {file.get_tensor(key).dtype for key in file.keys()}
+        assert (torch.int8 in kept) == recipe.in_bytes, name
         assert card["seconds"] > 0 and card["score"] and json.dumps(card)
 
 

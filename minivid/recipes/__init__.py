@@ -139,10 +139,10 @@ def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: 
         "machine": machine(),
         "last_loss": progress.loss,
     }
-    weights.save(shipped, progress.network, card)
+    weights.save(shipped, progress.network, card, made.in_bytes)
     kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded
     card["score"] = made.score(kept, SCORED, SEED)
-    weights.save(shipped, kept, card)
+    weights.save(shipped, kept, card, made.in_bytes)
     files.write_json(done, weights.card(shipped))
 
 

@@ -297,6 +297,7 @@ RECIPE = Recipe(
     },
     score=score,
     ships=("laptop", "gpu"),
+    in_bytes=True,
 )
 
 JOINT_64 = of_size(

@@ -16,7 +16,7 @@ class Recipe:
 
     draw: (plan, generator) -> a batch; score: (network, n, seed) -> a table of metrics; finish: what is
     measured of a trained network and travels with its weights; ships: the scales whose weights are called
-    as the recipe is; those of another scale have its name behind.
+    as the recipe is; those of another scale have its name behind; in_bytes: how they are kept (`weights`).
     """
 
     what: str
@@ -27,6 +27,7 @@ class Recipe:
     score: Callable[[nn.Module, int, int], dict]
     finish: Callable[[nn.Module], None] = lambda network: None
     ships: tuple[str, ...] = ("laptop",)
+    in_bytes: bool = False
 
 
 def of_size(recipe: Recipe, size: int, what: str, **changes) -> Recipe:

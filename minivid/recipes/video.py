@@ -221,6 +221,7 @@ RECIPE = Recipe(
         ),
     },
     score=score,
+    in_bytes=True,
 )
 
 VIDEO_64 = of_size(
