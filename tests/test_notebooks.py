@@ -24,6 +24,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # A path that only exists where the notebook was run.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|Users|work|mnt|var)/[\w./-]+|[A-Z]:\\Users")
+SECTION = re.compile(r"^## (\d+) ·", re.M)
 EMBEDDED = re.compile(r"base64,[A-Za-z0-9+/=\s]+")  # a picture's bytes may spell anything
 
 
@@ -54,6 +55,10 @@ def problems(notebook: NotebookNode, exercise: bool = True) -> Iterator[str]:
         yield "something on stderr is stored: a warning, or a progress bar"
     if path := MACHINE_PATH.search(EMBEDDED.sub("", "\n".join(texts(outputs)))):
         yield f"a path of one machine is stored: {path.group()}"
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    sections = [int(number) for number in SECTION.findall(words)]
+    if sections != list(range(1, len(sections) + 1)):
+        yield f"sections are numbered {sections}: one was lost, or added"
     left = {"widgets", "language_info"} & set(notebook.metadata)
     left |= {"execution"} & {key for cell in notebook.cells for key in cell.metadata}
     left |= {WIDGET} & {kind for output in outputs for kind in output.get("data", {})}
@@ -193,6 +198,10 @@ def kept_a_dead_slider(notebook, cell):
     cell.outputs += [new_output("display_data", data={WIDGET: {"model_id": "a"}})]
 
 
+def lost_a_section(notebook, cell):
+    notebook.cells[0].source += "\n\n## 1 · Begin\n\n## 3 · End"
+
+
 def grew(notebook, cell):
     cell.outputs += [new_output("display_data", data={"image/png": "A" * 2_000_000})]
 
@@ -211,6 +220,7 @@ def grew(notebook, cell):
         (timed, "one run's execution"),
         (kept_widgets, "one run's widgets"),
         (kept_a_dead_slider, "widget-view"),
+        (lost_a_section, "numbered [1, 3]"),
         (grew, "2.0 MB"),
     ],
 )
