@@ -123,7 +123,7 @@ class VideoCodec(Codec):
         if frames % FRAMES != 1 or height % self.patch or width % self.patch:
             raise ValueError(
                 f"a clip of {frames} frames of {width}×{height}: this codec takes 1 + {FRAMES}k frames "
-                f"(1, 5, 9, 17, …) whose sides are multiples of {self.patch}."
+                f"(1, 5, 9, 13, 17, …) whose sides are multiples of {self.patch}."
             )
         again = clip[:, :, :1].expand(-1, -1, FRAMES - 1, -1, -1)  # the first fills its four alone
         squares = "b c (f k) (h p) (w q) -> b (c k p q) f h w"

@@ -248,8 +248,8 @@ class Generator:
         down, right = (self.codec.patch * size for size in self.network.patch[1:])
         if shape.frames % patches.FRAMES != 1 or shape.height % down or shape.width % right:
             raise ValueError(
-                f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 17, …) whose height is a "
-                f"multiple of {down} and whose width is one of {right}, like {self.usual}."
+                f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 13, 17, …) whose height "
+                f"is a multiple of {down} and whose width is one of {right}, like {self.usual}."
             )
         grid = self._grid(shape)
         return torch.stack(

@@ -3,7 +3,7 @@
 `data/weights/NAME.safetensors` holds the averaged weights in half precision, or the matrices and kernels of
 some as whole numbers in [-127, 127] with a scale for each row (absmax, as in LLM.int8(), Dettmers et al.
 2022, arXiv 2208.07339); `NAME.json` beside it the recipe, steps, seconds, machine and metrics. Files are
-written only by `python -m minivid train NAME`.
+written by `python -m minivid train NAME`, scores on cards by `score`, too.
 """
 
 import hashlib

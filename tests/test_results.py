@@ -120,7 +120,7 @@ def test_a_scale_trains_what_has_a_plan_for_it_and_shows_what_the_readme_does_no
 ):
     first, _ = _tiny("tiny", 2)
     more, _ = _tiny("tiny_64", 3)
-    more = replace(more, plans={"gpu": more.plans["laptop"]}, ships=("gpu",))
+    more = replace(more, plans={"gpu": more.plans["laptop"]})
     monkeypatch.setattr(recipes, "RECIPES", {"tiny": first, "tiny_64": more})
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
     page = tmp_path / "README.md"

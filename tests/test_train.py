@@ -345,7 +345,6 @@ def test_shipped_cards_tell_how_the_weights_were_made():
         network = recipes.load(name)
         assert card["parameters"] == sum(p.numel() for p in network.parameters())
         assert train.Plan(**card["plan"]) == recipe.plans[card["scale"]], name
-        assert card["scale"] in recipe.ships
         with safe_open(weights.folder() / f"{name}.safetensors", "pt") as file:
             kept = {file.get_tensor(key).dtype for key in file.keys()}
         assert (torch.int8 in kept) == recipe.in_bytes, name
@@ -411,8 +410,9 @@ def test_the_command_line_trains_and_scores(name, tmp_path, monkeypatch, capsys)
     assert main(["score", name, "--seed", "-1"]) == 1
 
 
-@pytest.mark.parametrize("ships, name", [(("laptop",), "tiny-gpu"), (("laptop", "gpu"), "tiny")])
-def test_a_scale_that_is_shipped_is_called_as_the_recipe_is(ships, name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at", recipes.SCALES)
+def test_weights_of_any_scale_are_called_as_the_model_is(at, tmp_path, monkeypatch):
+    """So what is trained after it begins from them."""
     plan = train.Plan(1, 2, 1e-3)
     recipe = recipes.Recipe(
         "a line",
@@ -421,13 +421,12 @@ def test_a_scale_that_is_shipped_is_called_as_the_recipe_is(ships, name, tmp_pat
         loss=lambda network, made, draws: network(made[0]).square().mean(),
         plans={"laptop": plan, "gpu": plan},
         score=lambda network, n, seed: {},
-        ships=ships,
     )
     monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
-    list(recipes.run("tiny", "gpu", tmp_path))
-    assert [path.stem for path in tmp_path.glob("*.safetensors")] == [name]
-    assert weights.card(name)["scale"] == "gpu"
+    list(recipes.run("tiny", at, tmp_path))
+    assert [path.stem for path in tmp_path.glob("*.safetensors")] == ["tiny"]
+    assert weights.card("tiny")["scale"] == at
 
 
 class Chain(nn.Module):

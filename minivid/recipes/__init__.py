@@ -125,7 +125,6 @@ def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: 
     """Write a trained model's weights and card, score them, and keep the card in `done` as well."""
     made = recipe(name)
     made.finish(progress.network)
-    shipped = shipped_as(name, at)
     card = {
         "model": name,
         "what": made.what,
@@ -139,16 +138,11 @@ def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: 
         "machine": machine(),
         "last_loss": progress.loss,
     }
-    weights.save(shipped, progress.network, card, made.in_bytes)
-    kept = weights.load(shipped, made.build(at))  # scored as a reader gets them: rounded
+    weights.save(name, progress.network, card, made.in_bytes)
+    kept = weights.load(name, made.build(at))  # scored as a reader gets them: rounded
     card["score"] = made.score(kept, SCORED, SEED)
-    weights.save(shipped, kept, card, made.in_bytes)
-    files.write_json(done, weights.card(shipped))
-
-
-def shipped_as(name: str, at: str) -> str:
-    """What the weights of a model are called that was trained at that scale."""
-    return name if at in recipe(name).ships else f"{name}-{at}"
+    weights.save(name, kept, card, made.in_bytes)
+    files.write_json(done, weights.card(name))
 
 
 def checkpoint_of(name: str, at: str, runs: Path) -> Path:
@@ -168,7 +162,7 @@ def is_done(name: str, at: str, runs: Path) -> bool:
         return False
     card = json.loads(done.read_text())
     plan = {**asdict(plan_of(name, at)), "parts": card["plan"]["parts"]}
-    return card["plan"] == plan and weights.is_as_told(shipped_as(name, at), card)
+    return card["plan"] == plan and weights.is_as_told(name, card)
 
 
 def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:

@@ -296,7 +296,6 @@ RECIPE = Recipe(
         "gpu": dataclasses.replace(video.RECIPE.plans["gpu"], steps=6950, decay=0.5),
     },
     score=score,
-    ships=("laptop", "gpu"),
     in_bytes=True,
 )
 

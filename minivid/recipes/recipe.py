@@ -15,8 +15,7 @@ class Recipe:
     """How one model is made and measured.
 
     draw: (plan, generator) -> a batch; score: (network, n, seed) -> a table of metrics; finish: what is
-    measured of a trained network and travels with its weights; ships: the scales whose weights are called
-    as the recipe is; those of another scale have its name behind; in_bytes: how they are kept (`weights`).
+    measured of a trained network and travels with its weights; in_bytes: how they are kept (`weights`).
     """
 
     what: str
@@ -26,7 +25,6 @@ class Recipe:
     plans: dict[str, train.Plan]
     score: Callable[[nn.Module, int, int], dict]
     finish: Callable[[nn.Module], None] = lambda network: None
-    ships: tuple[str, ...] = ("laptop",)
     in_bytes: bool = False
 
 
@@ -39,8 +37,8 @@ def of_size(recipe: Recipe, size: int, what: str, **changes) -> Recipe:
 
 
 def gpu_only(recipe: Recipe) -> Recipe:
-    """The recipe without plans for a laptop; its weights are called as it is."""
-    return replace(recipe, plans={"gpu": recipe.plans["gpu"]}, ships=("gpu",))
+    """The recipe without plans for a laptop."""
+    return replace(recipe, plans={"gpu": recipe.plans["gpu"]})
 
 
 def entry(right, floor=None, ceiling: float | None = None) -> dict:
