@@ -28,9 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"minivid: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "minivid: stopped. The same command resumes from the last checkpoint.", file=sys.stderr
-        )
+        again = " The same command resumes from the last checkpoint."
+        print("minivid: stopped." + again * (options.run is _train), file=sys.stderr)
         return 130
     return 0
 
@@ -204,11 +203,12 @@ def _lines(name: str, table: dict) -> list[str]:
 def _publish(tables: dict[str, dict]) -> None:
     """Write what was measured onto the cards, into the README and the page of results."""
     cards = {name: weights.card(name) for name in tables}
+    before = {name: card.get("score", {}) for name, card in cards.items()}
     rows = [
-        (row["ours"], *cards[name]["score"][key]["interval"])
+        (row["ours"], *before[name][key]["interval"])
         for name, table in tables.items()
         for key, row in table.items()
-        if key in cards[name]["score"]
+        if key in before[name]
     ]
     inside = sum(low <= ours <= high for ours, low, high in rows)
     print(f"{inside} of {len(rows)} numbers lie in the intervals that the cards had")

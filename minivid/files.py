@@ -3,6 +3,7 @@
 A killed run or a full disk leaves the old file as it was.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -32,7 +33,8 @@ def write(path: Path, content: bytes) -> None:
             "Free some space or choose another folder, then run the same command again",
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def write_json(path: Path, content: object) -> None:

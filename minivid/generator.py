@@ -184,7 +184,7 @@ class Format:
     width: int = 32
 
     def __str__(self) -> str:
-        return f"{self.frames} frame{'s' * (self.frames > 1)} of {self.width}×{self.height}"
+        return f"{self.frames} frame{'s' * (self.frames != 1)} of {self.width}×{self.height}"
 
     def sized(self, size: int) -> "Format":
         """The same, where what is 32 pixels here is `size`."""
@@ -246,7 +246,10 @@ class Generator:
         """Static for n clips, each from a seed of its own: (n, c, f, h, w)."""
         shape = shape or self.usual
         down, right = (self.codec.patch * size for size in self.network.patch[1:])
-        if shape.frames % patches.FRAMES != 1 or shape.height % down or shape.width % right:
+        fits = shape.frames % patches.FRAMES == 1 and not (
+            shape.height % down or shape.width % right
+        )
+        if not fits or min(shape.frames, shape.height, shape.width) < 1:
             raise ValueError(
                 f"{shape}: this model draws 1 + {patches.FRAMES}k frames (1, 5, 9, 13, 17, …) whose height "
                 f"is a multiple of {down} and whose width is one of {right}, like {self.usual}."

@@ -277,19 +277,21 @@ def _swing(brightness: Tensor, visible: Tensor) -> Tensor:
 # Agreeing ----------------------------------------------------------------------------------------
 
 
+SUBJECTS = ("colour", "digit", "heading", "hums")  # what tells digits apart, the surest first
+
+
 def agreement(asked: Description, seen: Description) -> dict[str, bool]:
     """Which of the attributes asked for were seen; what was left unsaid agrees with anything.
 
-    Two digits count as right when both are. Where a colour was asked for, it says which digit is
-    meant; otherwise the order that agrees best is taken.
+    Two digits count as right when both are. Which of those seen is meant their colours say first, where
+    they do not then the digits, the headings, and which of them hum.
     """
     pairings = [
         list(zip(asked.subjects, order, strict=False))
         for order in (seen.subjects, seen.subjects[::-1])
     ]
     pairs = max(
-        pairings,
-        key=lambda pairs: sum(_fits(a, s, "colour") * 2 + _fits(a, s, "digit") for a, s in pairs),
+        pairings, key=lambda pairs: [sum(_fits(a, s, key) for a, s in pairs) for key in SUBJECTS]
     )
     counted = len(asked.subjects) == len(seen.subjects)
     right = {

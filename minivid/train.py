@@ -66,7 +66,8 @@ class Plan:
 class Progress(NamedTuple):
     """What one step did: how many are done, its loss, the averaged network, and the seconds so far.
 
-    The seconds are those of training, over all the runs that led here.
+    The seconds are those of training, over all the runs that led here, without what is done between two
+    steps by whoever asks for the next.
     """
 
     step: int
@@ -97,7 +98,7 @@ def train(
     each learns from its share of a batch's parts, and the first alone saves; all yield the same.
     Raises ValueError for a torn checkpoint or one of another plan, for one that another training is writing,
     and for more processes than parts, or parts that cannot be shared evenly; OSError where it cannot be
-    written; and FloatingPointError, naming the seed of the batch, where the loss is no longer finite.
+    written; and FloatingPointError, naming the seed of the batch, where its loss or gradient is not finite.
     """
     kept_by_us = checkpoint is not None and place()[0] == 0
     with checkpoints.alone(checkpoint) if kept_by_us else contextlib.nullcontext():
@@ -144,12 +145,13 @@ def _train(
             value += missed.detach()
         if processes > 1:
             _add_up(network, value)
-        if not value.isfinite():
+        norm = nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
+        if not (value.isfinite() and norm.isfinite()):
             raise FloatingPointError(
-                f"the loss is {value.item()} at step {step} (batch seed {seed}); the averaged weights are "
-                "from before it. Lower the learning rate, or resume from the last checkpoint."
+                f"the loss is {value.item()}, its gradient {norm.item()} long, at step {step} (batch seed "
+                f"{seed}); the averaged weights are from before it. Lower the learning rate, or resume from "
+                "the last checkpoint."
             )
-        nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
         optimizer.step(plan.share(step))
         _follow(average, network, min(plan.ema, (1 + step) / (10 + step)))
         if (
@@ -160,7 +162,9 @@ def _train(
             seconds = time.monotonic() - began
             last = value.item()
             _save(checkpoint, plan, step + 1, seconds, last, network, average, optimizer)
-        yield Progress(step + 1, value.item(), average, time.monotonic() - began)
+        paused = time.monotonic()
+        yield Progress(step + 1, value.item(), average, paused - began)
+        began += time.monotonic() - paused
 
 
 class Optimizer:

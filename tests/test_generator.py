@@ -97,6 +97,8 @@ def test_what_follows_a_sentence_changes_nothing(small):
         (lambda g: g.draw(["a rde 3 moves right"]), "'rde'.*red"),
         (lambda g: g.draw([RED], shape=Format(16, 32, 32)), "16 frames of 32×32.*1 \\+ 4k"),
         (lambda g: g.draw([RED], shape=Format(17, 36, 32)), "32×36.*multiple of 8"),
+        (lambda g: g.draw([RED], shape=Format(-3, 32, 32)), "-3 frames of 32×32.*1 \\+ 4k"),
+        (lambda g: g.draw([RED], shape=Format(17, 0, 32)), "32×0.*multiple of 8"),
         (lambda g: g.draw([RED], steps=0), "0 steps"),
         (lambda g: g.network(torch.zeros(1, 8, 5, 9, 8), torch.ones(1), TOKENISER([RED])), "5×9×8"),
     ],

@@ -52,6 +52,22 @@ def test_two_digits_agree_in_either_order_and_only_together():
     assert not half["digit"] and half["heading"]
 
 
+def test_a_colour_asked_for_says_which_digit_is_meant_whatever_else_agrees():
+    asked = Description((Subject(3, "red"), Subject(7, "blue")))
+    seen = (Subject(3, "green"), Subject(7, "red"))
+    for order in (seen, seen[::-1]):
+        assert not judge.agreement(asked, Description(order))[
+            "digit"
+        ]  # the red one was to be the 3
+
+
+def test_where_colours_and_digits_do_not_tell_headings_and_hums_do():
+    right, left = Subject(3, heading="right", hums=True), Subject(3, heading="left", hums=False)
+    shown = (replace(right, colour="red"), replace(left, colour="blue"))
+    for order in (shown, shown[::-1]):
+        assert all(judge.agreement(Description((right, left)), Description(order)).values())
+
+
 def test_a_digit_too_many_or_too_few_is_wrong_in_all_that_is_said_of_digits():
     one, two = Description((Subject(3),)), Description((Subject(3), Subject(4)))
     for asked, seen in ((one, two), (two, one)):

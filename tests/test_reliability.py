@@ -249,6 +249,13 @@ def test_stopped_before_its_weights_were_scored_it_ships_without_training_again(
     assert not recipes.is_done("tiny", "laptop", tmp_path)
 
 
+def test_what_is_in_the_way_of_a_folder_is_said(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"a file")
+    with pytest.raises(OSError, match="could not write.*choose another folder"):
+        files.write(tmp_path / "clip.mp4" / "a.mp4", b"content")
+    assert (tmp_path / "clip.mp4").read_bytes() == b"a file"
+
+
 def test_a_batch_in_no_parts_or_in_more_than_it_has_is_refused():
     for parts in (0, PLAN.batch + 1):
         with pytest.raises(ValueError, match=f"{parts} parts of a batch of 4: allowed are 1 to 4"):

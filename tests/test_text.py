@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivid import text, weights
+from minivid import text, train, weights
 from minivid.judge import agreement
 from minivid.recipes import held_out, reader, words
 from minivid.world import captions, scene
@@ -93,8 +93,15 @@ def test_what_fits_a_clip_is_what_the_judge_calls_agreement():
     said = [captions.parse(s) for s in words.write_captions(scenes, generator)]
     shown = [one.describe() for one in scenes]
     slowly = [[agreement(a, b)["all_attributes"] for b in shown] for a in said]
-    assert words.fitting(said, shown).tolist() == slowly
+    assert words.fitting(words.codes(said), words.codes(shown)).tolist() == slowly
     assert sum(map(sum, slowly)) > len(scenes)  # some captions fit more than their own clip
+
+
+def test_captions_and_clips_can_be_learned_from_in_parts():
+    plan = train.Plan(1, 8, 1e-3, parts=2)
+    network = text.Pair(len(words.TOKENISER.words))
+    for progress in train.train(network, words.loss, lambda g: words.batch(plan, g), plan):
+        assert 0 < progress.loss < 3  # each finds its own among four: about ln 4
 
 
 def test_each_question_means_one_digit_and_each_answer_is_in_the_sentence():

@@ -253,6 +253,35 @@ def test_a_loss_that_is_not_finite_stops_with_the_seed_to_replay():
         list(train.train(_small(), breaks, lambda g: pixels.batch(plan, g), plan))
 
 
+def test_a_gradient_that_is_not_finite_stops_before_anything_is_spoilt():
+    plan, seen = _plan(5), []
+
+    def breaks(network, batch, generator):
+        seen.append(step := len(seen))
+        weight = network.stem.weight.sum()
+        return torch.sqrt(0 * weight) if step == 2 else weight.square()  # 0, and infinitely steep
+
+    with pytest.raises(
+        FloatingPointError, match=f"loss is 0.0, its gradient nan.*{train.step_seed(0, 2)}"
+    ):
+        for progress in train.train(_small(), breaks, lambda g: pixels.batch(plan, g), plan):
+            average = progress.network
+    assert progress.step == 2 and all(p.isfinite().all() for p in average.parameters())
+
+
+def test_seconds_are_those_of_training_alone(monkeypatch):
+    plan, now = _plan(3), [0.0]
+    monkeypatch.setattr(train, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def draw(generator):
+        now[0] += 1
+        return pixels.batch(plan, generator)
+
+    for progress in train.train(_small(), pixels.loss, draw, plan):
+        assert progress.seconds == progress.step
+        now[0] += 1000  # whoever follows the training takes their time
+
+
 def test_checkpoints_that_do_not_fit_say_so_and_are_left_alone(tmp_path):
     path = tmp_path / "c.pt"
     _run(_small(), _plan(3), path)

@@ -177,7 +177,7 @@ def teach_order(seed: int, follow: Follow) -> text.Pair:
 
 
 def swaps(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Tokens of captions and of swapped ones, clips for the first b, and what fits what: see `text`.
+    """Tokens of captions and of swapped ones, clips for the first b, and the `codes` of all: see `words`.
 
     A third of the clips is of the easy world, so that nothing is forgotten.
     """
@@ -186,7 +186,7 @@ def swaps(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     shown = [one.describe() for one in scenes]
     said = shown + [swapped(one) for one in shown[: len(panned)]]
     tokens = TOKENISER([captions.write(one) for one in said])
-    return tokens, render.video(scenes, FRAMES), words.fitting(said, shown)
+    return tokens, render.video(scenes, FRAMES), words.codes(said), words.codes(shown)
 
 
 def swapped(one: scene.Description) -> scene.Description:

@@ -42,12 +42,12 @@ def latents(
         try:
             return safetensors.torch.load_file(path)["latents"]
         except safetensors.SafetensorError:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may have been first
     made = encode(name, network, scenes, make, at_once).half()
     files.write(path, safetensors.torch.save({"latents": made}))
     for other in folder.glob(f"{name}-{'?' * len(mark)}.safetensors"):
         if other != path:
-            other.unlink()
+            other.unlink(missing_ok=True)
     return made
 
 

@@ -162,7 +162,10 @@ def audio_loss(
 
 
 def _spectrum(clip: Tensor, size: int) -> Tensor:
-    """Magnitudes, as loud as a tone of that amplitude: (b, n) -> (b, frequencies, times)."""
+    """Roots of magnitudes, so that what is quiet counts: (b, n) -> (b, frequencies, times).
+
+    A tone of amplitude a comes out as sqrt(a) / 2.
+    """
     window = torch.hann_window(size, device=clip.device)
     made = torch.stft(clip, size, size // 4, window=window, return_complex=True)
     return (made.abs() + 1e-4).sqrt() / size**0.5

@@ -37,10 +37,7 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
     places, area, bright = judge.locate(mine, centre, view)
     places = places + 0.03 * torch.randn(places.shape, generator=generator)
     zoomed = view / (1 + 0.06 * torch.randn(view.shape, generator=generator))
-    offset = centre + (
-        places - centre
-    )  # the window moves with its wrong guess, the camera does not
-    crops = judge.cut(mine, ink[clips].sum(1) - mine, bright, offset, centre, zoomed)
+    crops = judge.cut(mine, ink[clips].sum(1) - mine, bright, places, centre, zoomed)
     visible = area > 0.35 * area.amax(1, keepdim=True)
     digits = torch.tensor([body.digit for _, body in bodies])[:, None].expand_as(visible)
     styles = torch.tensor([scene.STYLES.index(scenes[i].style) for i, _ in bodies])

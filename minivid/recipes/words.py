@@ -15,7 +15,7 @@ UNSAID = -1  # in the place of a word's number
 
 
 def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions (b, n), clips (b, 3, 17, 32, 32), and which caption also fits which clip (b, b).
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and the `codes` of both (b, 12).
 
     One world a batch, so that a clip's neighbours are its peers; some captions leave things out.
     """
@@ -24,11 +24,10 @@ def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def paired(scenes: Sequence[scene.Scene], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions of scenes, clips of them, and which caption also fits which clip; see `batch`."""
+    """Captions of scenes, clips of them, and the `codes` of both; see `batch`."""
     sentences = write_captions(scenes, generator)
-    said = [captions.parse(sentence) for sentence in sentences]
-    fits = fitting(said, [one.describe() for one in scenes])
-    return TOKENISER(sentences), render.video(scenes), fits
+    said = codes([captions.parse(sentence) for sentence in sentences])
+    return TOKENISER(sentences), render.video(scenes), said, codes([s.describe() for s in scenes])
 
 
 def write_captions(scenes: Sequence[scene.Scene], generator: torch.Generator) -> list[str]:
@@ -40,9 +39,12 @@ def write_captions(scenes: Sequence[scene.Scene], generator: torch.Generator) ->
     ]
 
 
-def fitting(said: Sequence[scene.Description], shown: Sequence[scene.Description]) -> Tensor:
-    """Which description says nothing wrong of which clip: (a, b) booleans; see `judge.agreement`."""
-    asked, seen = codes(said)[:, None], codes(shown)[None]
+def fitting(said: Tensor, shown: Tensor) -> Tensor:
+    """Which caption says nothing wrong of which clip, by their `codes`: (a, 12), (b, 12) -> (a, b) booleans.
+
+    See `judge.agreement`.
+    """
+    asked, seen = said[:, None], shown[None]
     agrees = (asked == seen) | (asked < 0)
     whole, first, second = agrees[..., :4].all(-1), slice(4, 8), slice(8, 12)
     straight = agrees[..., first].all(-1) & agrees[..., second].all(-1)
@@ -74,9 +76,9 @@ def codes(descriptions: Sequence[scene.Description]) -> Tensor:
 
 
 def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-    """Each caption is to find its clip in the batch, and each clip its caption."""
-    tokens, video, fits = batch
-    return text.contrastive_loss(network(tokens, video).float(), fits)
+    """Each caption is to find its clip in the batch, or in its part of one, and each clip its caption."""
+    tokens, video, said, shown = batch
+    return text.contrastive_loss(network(tokens, video).float(), fitting(said, shown))
 
 
 @torch.no_grad()

@@ -184,7 +184,7 @@ POINTS = torch.stack(torch.meshgrid(_AXIS, _AXIS, indexing="xy"), -1).flatten(0,
 class Mnist:
     """Handwriting from MNIST (LeCun, Cortes and Burges, 1998) in place of the pen strokes.
 
-    Reads the four classic IDX files (gzipped or not) from `folder`, checked by hash, and never
+    Reads a split's two IDX files, gzipped as they are published, from `folder`, checked by hash, and never
     touches the network; `fetch_mnist` downloads them when a reader asks. Raises ValueError for a
     missing, altered or truncated file, and says which.
     """
