@@ -28,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"minivid: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        again = " The same command resumes from the last checkpoint."
-        print("minivid: stopped." + again * (options.run is _train), file=sys.stderr)
+        resumes = " The same command resumes from the last checkpoint."
+        print("minivid: stopped." + (resumes if options.run is _train else ""), file=sys.stderr)
         return 130
     return 0
 

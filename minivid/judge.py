@@ -277,7 +277,7 @@ def _swing(brightness: Tensor, visible: Tensor) -> Tensor:
 # Agreeing ----------------------------------------------------------------------------------------
 
 
-SUBJECTS = ("colour", "digit", "heading", "hums")  # what tells digits apart, the surest first
+SUBJECTS = ("digit", "colour", "heading", "hums")  # what is said of a digit
 
 
 def agreement(asked: Description, seen: Description) -> dict[str, bool]:
@@ -291,13 +291,13 @@ def agreement(asked: Description, seen: Description) -> dict[str, bool]:
         for order in (seen.subjects, seen.subjects[::-1])
     ]
     pairs = max(
-        pairings, key=lambda pairs: [sum(_fits(a, s, key) for a, s in pairs) for key in SUBJECTS]
+        pairings,
+        key=lambda pairs: [
+            sum(_fits(a, s, key) for a, s in pairs) for key in ("colour", *SUBJECTS)
+        ],
     )
     counted = len(asked.subjects) == len(seen.subjects)
-    right = {
-        key: counted and all(_fits(a, s, key) for a, s in pairs)
-        for key in ("digit", "colour", "heading", "hums")
-    }
+    right = {key: counted and all(_fits(a, s, key) for a, s in pairs) for key in SUBJECTS}
     right |= {key: _fits(asked, seen, key) for key in ("camera", "light", "style")}
     return right | {"all_attributes": all(right.values())}
 

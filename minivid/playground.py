@@ -177,9 +177,7 @@ def _described(menus: dict[str, ipywidgets.Dropdown]) -> scene.Description:
     said = {key: None if menu.value == UNSAID else menu.value for key, menu in menus.items()}
     subjects = []
     for row in ("first", "second"):
-        digit, colour, heading, hums = (
-            said[f"{row} {key}"] for key in ("digit", "colour", "heading", "hums")
-        )
+        digit, colour, heading, hums = (said[f"{row} {key}"] for key in judge.SUBJECTS)
         if row == "first" or any((digit, colour, heading, hums)):
             number = None if digit is None else int(digit)
             subjects.append(scene.Subject(number, colour, heading, bool(hums) or None))
@@ -189,7 +187,7 @@ def _described(menus: dict[str, ipywidgets.Dropdown]) -> scene.Description:
 def _agreement(asked: scene.Description, seen: scene.Description) -> str:
     """A table, in HTML: what was asked for, what is seen, and whether they agree."""
     right, lines = judge.agreement(asked, seen), []
-    for key in ("digit", "colour", "heading", "hums", *captions.CLAUSES):
+    for key in (*judge.SUBJECTS, *captions.CLAUSES):
         wanted, found = (_words(one, key) for one in (asked, seen))
         mark = "" if wanted == UNSAID else "✓" if right[key] else "✗"
         lines.append(f"<tr><td>{key}</td><td>{wanted}</td><td>{found}</td><td>{mark}</td></tr>")

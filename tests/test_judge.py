@@ -56,9 +56,8 @@ def test_a_colour_asked_for_says_which_digit_is_meant_whatever_else_agrees():
     asked = Description((Subject(3, "red"), Subject(7, "blue")))
     seen = (Subject(3, "green"), Subject(7, "red"))
     for order in (seen, seen[::-1]):
-        assert not judge.agreement(asked, Description(order))[
-            "digit"
-        ]  # the red one was to be the 3
+        found = judge.agreement(asked, Description(order))
+        assert not found["digit"]  # the red one was to be the 3
 
 
 def test_where_colours_and_digits_do_not_tell_headings_and_hums_do():

@@ -182,6 +182,26 @@ def test_what_is_done_is_not_done_by_another_plan_nor_with_other_weights(tmp_pat
     assert len(seen) == before + results.BATCHES and recipes.is_done("tiny", "laptop", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "arguments, resumes", [(["train", "tiny"], True), (["score", "tiny"], False)]
+)
+def test_who_is_stopped_is_told_to_go_on_where_that_can_be(
+    arguments, resumes, tmp_path, monkeypatch, capsys
+):
+    made, _ = _tiny("tiny", 3, stop_at=2)
+
+    def stopped(network, n, seed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(recipes.RECIPES, "tiny", replace(made, score=stopped))
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    weights.save("tiny", nn.Linear(3, 3), {})
+    at = ["--scale", "laptop"] if resumes else []
+    assert command.main([*arguments, *at, "--runs", str(tmp_path / "runs")]) == 130
+    told = capsys.readouterr().err
+    assert "stopped." in told and ("resumes from the last checkpoint" in told) == resumes
+
+
 def test_all_are_scored_and_the_pages_are_written_from_it(tmp_path, monkeypatch):
     made, _ = _tiny("tiny", 3)
     monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})

@@ -140,8 +140,7 @@ def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: 
     }
     weights.save(name, progress.network, card, made.in_bytes)
     kept = weights.load(name, made.build(at))  # scored as a reader gets them: rounded
-    card["score"] = made.score(kept, SCORED, SEED)
-    weights.save(name, kept, card, made.in_bytes)
+    weights.write_card(name, {**weights.card(name), "score": made.score(kept, SCORED, SEED)})
     files.write_json(done, weights.card(name))
 
 
