@@ -67,7 +67,7 @@ def steps(name: str, precision: str, short: int, told: Callable | None = None):
     plan = replace(recipe.plans["laptop"], precision=precision)
     torch.manual_seed(plan.seed)
     draw = told or (lambda draws: recipe.draw(plan, draws))
-    going = train.train(recipe.build("laptop"), recipe.loss, draw, plan)
+    going = train.train(recipe.build(), recipe.loss, draw, plan)
     for _ in range(4):
         next(going)
     return going

@@ -209,7 +209,7 @@ def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):
     for parameter in known.parameters():
         nn.init.normal_(parameter, std=0.1)
     monkeypatch.setattr(weights, "load", lambda name, network: known)
-    made = joint.build("laptop")
+    made = joint.build()
     for name, value in known.state_dict().items():
         assert made.state_dict()[name].equal(value), name
     for ours, theirs in zip(made.dit.blocks, known.dit.blocks, strict=True):
@@ -221,12 +221,12 @@ def test_it_begins_with_the_pictures_of_the_other_model(monkeypatch):
 
 
 def test_a_model_of_larger_clips_begins_with_what_that_of_silent_ones_knows(tmp_path, monkeypatch):
-    silent, codecs = video.VIDEO_64.build("gpu"), (latents.video_codec(64), joint.audio_codec())
+    silent, codecs = video.VIDEO_64.build(), (latents.video_codec(64), joint.audio_codec())
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     with pytest.raises(ValueError, match="'video_64'"):
-        joint.JOINT_64.build("gpu")
+        joint.JOINT_64.build()
     weights.save("video_64", silent, {})
-    network = joint.JOINT_64.build("gpu")
+    network = joint.JOINT_64.build()
     known = weights.load("video_64", silent).dit.stem.weight
     assert network.dit.stem.weight.equal(known)
     weights.save("joint_64", network, {})

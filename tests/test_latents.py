@@ -71,7 +71,7 @@ def test_the_loss_is_the_velocitys_and_zero_for_who_knows_it():
 
 def test_guidance_1_follows_the_network_as_it_is():
     asked = clips.understand(["a red 3 moves right", "a blue 7 moves up"])
-    network = latents.RECIPE.build("laptop").eval()
+    network = latents.RECIPE.build().eval()
     torch.manual_seed(0)
     for parameter in network.parameters():  # untrained, it listens to nothing
         torch.nn.init.normal_(parameter, std=0.1)

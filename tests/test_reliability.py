@@ -228,9 +228,7 @@ def test_stopped_before_its_weights_were_scored_it_ships_without_training_again(
             raise KeyboardInterrupt
         return {"right": entry([True])}
 
-    made = recipes.Recipe(
-        "tiny", lambda at: _network(), lambda plan, g: _draw(g), loss, {"laptop": PLAN}, score
-    )
+    made = recipes.Recipe("tiny", _network, lambda plan, g: _draw(g), loss, {"laptop": PLAN}, score)
     monkeypatch.setitem(recipes.RECIPES, "tiny", made)
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
     with pytest.raises(KeyboardInterrupt):

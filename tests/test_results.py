@@ -59,7 +59,7 @@ def test_flops_of_a_training_are_those_of_its_matrices():
     def made(width):
         return recipes.Recipe(
             "",
-            build=lambda at: nn.Sequential(nn.Linear(8, width), nn.Linear(width, 4)),
+            build=lambda: nn.Sequential(nn.Linear(8, width), nn.Linear(width, 4)),
             draw=lambda plan, draws: (torch.randn(plan.batch, 8, generator=draws),),
             loss=lambda network, batch, draws: network(batch[0]).square().mean(),
             plans={"laptop": train.Plan(100, 3, 1e-3)},
@@ -81,7 +81,7 @@ def _tiny(name, steps, stop_at=None):
 
     return recipes.Recipe(
         name,
-        build=lambda at: nn.Linear(3, 3),
+        build=lambda: nn.Linear(3, 3),
         draw=lambda plan, draws: (torch.randn(plan.batch, 3, generator=draws),),
         loss=loss,
         plans={"laptop": train.Plan(steps, 2, 1e-3)},

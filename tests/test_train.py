@@ -390,9 +390,9 @@ def test_no_model_is_made_before_one_that_it_begins_from(tmp_path, monkeypatch):
             kept = (tmp_path / f"{begun[name]}.safetensors").read_bytes()
             (tmp_path / f"{begun[name]}.safetensors").unlink()
             with pytest.raises(ValueError, match=f"called '{begun[name]}'"):
-                made.build("gpu")
+                made.build()
             (tmp_path / f"{begun[name]}.safetensors").write_bytes(kept)
-        weights.save(name, made.build("gpu"), {})
+        weights.save(name, made.build(), {})
     assert {"video_64", "joint_64"} == set(recipes.trained_at("gpu")) - set(recipes.in_the_box())
 
 
@@ -445,7 +445,7 @@ def test_weights_of_any_scale_are_called_as_the_model_is(at, tmp_path, monkeypat
     plan = train.Plan(1, 2, 1e-3)
     recipe = recipes.Recipe(
         "a line",
-        build=lambda at: nn.Linear(3, 3),
+        build=lambda: nn.Linear(3, 3),
         draw=lambda plan, draws: (torch.randn(plan.batch, 3, generator=draws),),
         loss=lambda network, made, draws: network(made[0]).square().mean(),
         plans={"laptop": plan, "gpu": plan},

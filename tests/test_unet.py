@@ -52,7 +52,7 @@ def test_sizes_that_do_not_halve_are_refused_with_the_unit():
 
 def test_parameter_counts_are_those_that_are_quoted():
     count = {
-        name: sum(p.numel() for p in recipes.recipe(name).build("laptop").parameters())
+        name: sum(p.numel() for p in recipes.recipe(name).build().parameters())
         for name in [*recipes.in_the_box(), "video_64"]
     }
     assert count == {

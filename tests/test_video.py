@@ -76,7 +76,7 @@ def test_one_clip_in_nine_stays_easy(few):
 
 
 def test_the_text_encoder_is_the_readers_and_learns_no_more():
-    network = video.build("laptop")
+    network = video.build()
     known = weights.load("reader", reader.build()).text.state_dict()
     assert all(value.equal(known[key]) for key, value in network.text.state_dict().items())
     plan = train.Plan(2, 2, 1e-2, muon=0.02)
@@ -123,10 +123,10 @@ def test_a_larger_clip_is_compared_as_the_small_one_it_would_be():
 
 
 def test_a_model_of_larger_clips_learns_and_draws_them(few):
-    network = video.VIDEO_64.build("gpu")
+    network = video.VIDEO_64.build()
     plan, draw = train.Plan(2, 2, 1e-3), video.VIDEO_64.draw
     grid = 5, 8, 12
-    assert network.places(grid).equal(video.RECIPE.build("gpu").places(grid)), "in short sides"
+    assert network.places(grid).equal(video.RECIPE.build().places(grid)), "in short sides"
     losses = [p.loss for p in train.train(network, video.loss, lambda g: draw(plan, g), plan)]
     assert 1 < losses[0] < 10
     ready = video.generator_of(network, 64)

@@ -92,7 +92,7 @@ def plan_of(name: str, at: str) -> train.Plan:
 
 def load(name: str) -> nn.Module:
     """The shipped model of that name, ready to use on the CPU."""
-    return weights.load(name, recipe(name).build("laptop"))
+    return weights.load(name, recipe(name).build())
 
 
 def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[train.Progress]:
@@ -113,7 +113,7 @@ def run(name: str, at: str, runs: Path, parts: int | None = None) -> Iterator[tr
         done.unlink(missing_ok=True)
     plan = replace(planned, parts=parts or train.parts_of(checkpoint) or processes)
     torch.manual_seed(plan.seed)
-    network = made.build(at).to(train.device())
+    network = made.build().to(train.device())
     for progress in train.train(network, made.loss, lambda g: made.draw(plan, g), plan, checkpoint):
         yield progress
     if rank == 0:
@@ -139,7 +139,7 @@ def _ship(name: str, at: str, plan: train.Plan, progress: train.Progress, done: 
         "last_loss": progress.loss,
     }
     weights.save(name, progress.network, card, made.in_bytes)
-    kept = weights.load(name, made.build(at))  # scored as a reader gets them: rounded
+    kept = weights.load(name, made.build())  # scored as a reader gets them: rounded
     weights.write_card(name, {**weights.card(name), "score": made.score(kept, SCORED, SEED)})
     files.write_json(done, weights.card(name))
 

@@ -234,7 +234,7 @@ def features(video: Tensor) -> Tensor:
 
 RECIPE = Recipe(
     what="a video U-Net that turns static into easy-world clips of what a sentence asks for",
-    build=lambda at: VideoUNet(width=64, blocks=1),
+    build=lambda: VideoUNet(width=64, blocks=1),
     draw=batch,
     loss=loss,
     plans={

@@ -116,7 +116,7 @@ def finish(network: codec.Codec, size: int = USUAL.width) -> None:
 
 VIDEO = Recipe(
     what="a causal autoencoder of clips: 4 frames of 4×4 pixels in 8 numbers",
-    build=lambda at, size=USUAL.width: codec.VideoCodec(*codec.SIZES[size]),
+    build=lambda size=USUAL.width: codec.VideoCodec(*codec.SIZES[size]),
     draw=batch,
     loss=loss,
     plans={
@@ -236,7 +236,7 @@ def audio_finish(network: codec.AudioCodec) -> None:
 
 AUDIO = Recipe(
     what="an autoencoder of sound: 256 samples in 16 numbers",
-    build=lambda at: codec.AudioCodec(),
+    build=codec.AudioCodec,
     draw=audio_batch,
     loss=audio_loss,
     plans={

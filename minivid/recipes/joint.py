@@ -200,7 +200,7 @@ def moments(heard: Tensor, n: int, each: int) -> Tensor:
     return frames.repeat_interleave(n // frames.shape[1], 1)
 
 
-def build(at: str, size: int = USUAL.width) -> TextToClip:
+def build(size: int = USUAL.width) -> TextToClip:
     """The network, knowing what `video` of that size knows."""
     return begun(TextToClip(len(TOKENISER.words), codec.SIZES[size][0]), size)
 

@@ -122,7 +122,7 @@ def referee() -> judge.Judge:
 
 RECIPE = Recipe(
     what="names the digit and the style of an ink crop: the referee of every other model",
-    build=lambda at: judge.Judge(),
+    build=judge.Judge,
     draw=batch,
     loss=loss,
     plans={

@@ -104,7 +104,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
 
 RECIPE = Recipe(
     what="a video U-Net that turns static into latents of easy-world clips of what a sentence asks for",
-    build=lambda at: VideoUNet(8, fold=1, moment=1, width=32, blocks=1),
+    build=lambda: VideoUNet(8, fold=1, moment=1, width=32, blocks=1),
     draw=batch,
     loss=loss,
     plans={

@@ -80,7 +80,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
 
 RECIPE = Recipe(
     what="a U-Net that turns static into close-ups of the digit asked for",
-    build=lambda at: UNet(width=64),
+    build=lambda: UNet(width=64),
     draw=batch,
     loss=loss,
     plans={

@@ -97,7 +97,7 @@ def build() -> text.Reader:
 
 RECIPE = Recipe(
     what="a text encoder that learned from text alone what a sentence says of whom",
-    build=lambda at: build(),
+    build=build,
     draw=batch,
     loss=loss,
     plans={

@@ -19,7 +19,7 @@ class Recipe:
     """
 
     what: str
-    build: Callable[[str], nn.Module]
+    build: Callable[[], nn.Module]
     draw: Callable[[train.Plan, torch.Generator], tuple[Tensor, ...]]
     loss: train.Loss
     plans: dict[str, train.Plan]

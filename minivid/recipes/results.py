@@ -97,7 +97,7 @@ def flops(recipe: Recipe, at: str) -> int:
     """
     plan, counted = recipe.plans[at], 0
     torch.manual_seed(plan.seed)
-    network: nn.Module = recipe.build(at)
+    network: nn.Module = recipe.build()
     for k in range(BATCHES):
         step = int(plan.steps * (k + 0.5) / BATCHES)
         draws = torch.Generator().manual_seed(train.step_seed(plan.seed, step))

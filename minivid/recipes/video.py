@@ -198,7 +198,7 @@ def _at(ready: Generator, n: int, seed: int, shape: Format) -> dict:
     return entry(seen, None, sum(truth) / n)
 
 
-def build(at: str, size: int = USUAL.width) -> nn.Module:
+def build(size: int = USUAL.width) -> nn.Module:
     """A transformer that knows nothing yet, and a text encoder that can read."""
     return with_reader(TextToVideo(len(TOKENISER.words), SIZES[size][0], taught=TAUGHT))
 

@@ -101,7 +101,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
 
 RECIPE = Recipe(
     what="a text encoder and a clip encoder that learned each other's language",
-    build=lambda at: text.Pair(len(TOKENISER.words)),
+    build=lambda: text.Pair(len(TOKENISER.words)),
     draw=batch,
     loss=loss,
     plans={
