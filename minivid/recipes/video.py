@@ -215,7 +215,9 @@ RECIPE = Recipe(
     draw=batch,
     loss=loss,
     plans={
-        "laptop": train.Plan(10_000, 64, learning_rate=1e-3, muon=0.02, compiled=True),
+        "laptop": train.Plan(
+            10_000, 64, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
+        ),
         "gpu": train.Plan(
             40_000, 256, learning_rate=1e-3, muon=0.02, precision="bf16", compiled=True
         ),
