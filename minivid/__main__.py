@@ -15,6 +15,7 @@ from minivid.recipes import results
 
 README = Path(__file__).parents[1] / "README.md"
 PAGE = README.parent / "docs" / "results.md"
+AGAIN = README.parent / "data" / "experiments" / "from_nothing.json"  # cards that `train all` left
 SIDES = ("frames", "height", "width")  # of a format, as the command line calls them
 BAR = "{desc} {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
@@ -203,22 +204,26 @@ def _lines(name: str, table: dict) -> list[str]:
 def _publish(tables: dict[str, dict]) -> None:
     """Write what was measured onto the cards, into the README and the page of results."""
     cards = {name: weights.card(name) for name in tables}
-    before = {name: card.get("score", {}) for name, card in cards.items()}
-    rows = [
-        (row["ours"], *before[name][key]["interval"])
+    found = [
+        results.is_within(row, cards[name]["score"][key])
         for name, table in tables.items()
         for key, row in table.items()
-        if key in before[name]
+        if key in cards[name].get("score", {})
     ]
-    inside = sum(low <= ours <= high for ours, low, high in rows)
-    print(f"{inside} of {len(rows)} numbers lie in the intervals that the cards had")
+    print(f"{sum(found)} of {len(found)} numbers lie in the intervals that the cards had")
     for name, table in tables.items():
-        weights.write_card(name, {**cards[name], "score": table})
+        cards[name]["score"] = table
+    again = json.loads(AGAIN.read_text("utf-8"))
     readme = results.filled(README.read_text("utf-8"), tables)
-    page = results.between(
-        PAGE.read_text("utf-8"), "score", results.table(readme, tables, recipes.SCORED)
-    )
-    page = results.between(page, "made", results.trainings(cards))
+    page = PAGE.read_text("utf-8")
+    for mark, lines in (
+        ("score", results.table(readme, tables, recipes.SCORED)),
+        ("made", results.trainings(cards)),
+        ("again", [*results.trainings(again), "", *results.repeated(readme, again, cards)]),
+    ):
+        page = results.between(page, mark, lines)
+    for name, card in cards.items():
+        weights.write_card(name, card)
     files.write(README, readme.encode())
     files.write(PAGE, page.encode())
     print(f"written onto the cards and into {README} and {PAGE}")

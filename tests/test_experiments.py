@@ -1,5 +1,6 @@
 """Experiments keep what they found, seed by seed; their parts do what they say."""
 
+import inspect
 import json
 import math
 import re
@@ -786,3 +787,15 @@ def test_the_findings_quote_the_experiments():
         name, *way = path.split(" / ")
         mean, low, high = keeping.over_seeds(experiments.load(name)["results"], *way)
         assert quoted == f"{mean:.3f} [{low:.3f}, {high:.3f}]", path
+
+
+def test_the_findings_say_how_many_were_judged():
+    page = Path(__file__).parents[1] / "docs" / "findings.md"
+    (told,) = re.findall(r"judged in a seed: (.+?)\. Losses", page.read_text(encoding="utf-8"))
+    said = {}
+    for part in re.split(r", (?=\d)", told):
+        said |= dict.fromkeys(re.findall(r"`(\w+)`", part), int(re.match(r"\d+", part)[0]))
+    assert len(said) == 11
+    for name in said.keys() - {"binding", "guidance"}:  # where n is another number
+        run = inspect.signature(experiments.experiment(name).run)
+        assert run.parameters["n"].default == said[name], name

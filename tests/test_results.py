@@ -1,7 +1,9 @@
 """What is published is filled in from scores, and the page of results says what the README says."""
 
+import io
 import json
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,9 +11,9 @@ import torch
 from torch import nn
 
 from minivid import __main__ as command
-from minivid import recipes, train, weights
-from minivid.recipes import results
-from minivid.recipes.recipe import entry
+from minivid import files, recipes, train, weights
+from minivid.recipes import clips, held_out, results
+from minivid.recipes.recipe import entry, with_bar
 
 README = command.README.read_text(encoding="utf-8")
 ROWS = """# A page
@@ -50,6 +52,23 @@ def test_the_page_of_results_says_what_the_readme_and_the_cards_say():
     scores = {name: card["score"] for name, card in cards.items()}
     assert results.filled(README, scores) == README
     assert results.between(page, "made", results.trainings(cards)) == page
+    again = json.loads(command.AGAIN.read_text(encoding="utf-8"))
+    lines = [*results.trainings(again), "", *results.repeated(README, again, cards)]
+    assert results.between(page, "again", lines) == page
+
+
+def test_another_training_is_held_against_the_cards():
+    rows = {"right": entry([True] * 20)}
+    again = {"tiny": {"score": rows}, "unknown": {}}
+    for right, ours, off in (
+        ([True] * 30, "1.000 [0.886, 1.000]", ""),
+        ([True] * 30 + [False], "0.968 [0.838, 0.994]", "outside"),
+        ([False], "0.000 [0.000, 0.793]", "apart"),
+    ):
+        lines = results.repeated(ROWS, again, {"tiny": {"score": {"right": entry(right)}}})
+        assert lines[2:] == [f"| tiny `right` | 1.000 [0.839, 1.000] | {ours} | {off} |"]
+    with pytest.raises(KeyError, match="other"):
+        results.repeated(ROWS, again, {"other": {}})
 
 
 def test_flops_of_a_training_are_those_of_its_matrices():
@@ -140,7 +159,8 @@ def test_a_training_may_take_what_its_card_says_or_that_of_its_sibling():
     assert seconds["joint_64"] == seconds["joint"] == weights.card("joint")["seconds"]
     assert seconds["video_64"] == seconds["video"] > seconds["joint"]
     at_home = recipes.expected_seconds(["video", "audio_codec"], "laptop")
-    assert at_home["video"] == weights.card("video")["seconds"] and len(at_home) == 2
+    assert at_home["video"] == pytest.approx(weights.card("video")["seconds"])
+    assert len(at_home) == 2
 
 
 def test_a_training_of_which_no_card_tells_may_take_as_long_as_most(tmp_path, monkeypatch):
@@ -152,6 +172,29 @@ def test_a_training_of_which_no_card_tells_may_take_as_long_as_most(tmp_path, mo
     seconds = recipes.expected_seconds(recipes.trained_at("laptop"), "laptop")
     assert list(seconds) == recipes.trained_at("laptop")
     assert seconds["words"] == seconds["video"] == told["pixels"]["seconds"] < seconds["clips"]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    "screen, parts, shown",
+    [(_Terminal, 3, True), (_Terminal, 1, False), (io.StringIO, 3, False)],
+)
+def test_what_takes_long_has_a_bar_where_there_is_a_terminal(screen, parts, shown, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", screen())
+    assert list(with_bar(range(parts), "drawing", 50)) == list(range(parts))
+    assert ("drawing:   0%|          | 0/150" in sys.stderr.getvalue()) == shown
+
+
+def test_scoring_a_model_that_draws_shows_a_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", _Terminal())
+    draw = lambda said, seed: torch.zeros(len(said), 3, 1, 32, 32)  # noqa: E731
+    _, drawn, _ = clips.ask(draw, 60, 1, held_out.SEEN)
+    clips.look(recipes.load("judge"), drawn, 30)
+    assert "drawing: " in sys.stderr.getvalue() and "looking: " in sys.stderr.getvalue()
 
 
 def test_a_process_that_is_not_the_first_trains_in_silence(tmp_path, monkeypatch, capsys):
@@ -209,11 +252,12 @@ def test_all_are_scored_and_the_pages_are_written_from_it(tmp_path, monkeypatch)
     list(recipes.run("tiny", "laptop", tmp_path))
     readme, page = tmp_path / "README.md", tmp_path / "results.md"
     readme.write_text(ROWS, encoding="utf-8")
-    page.write_text(
-        "<!-- score -->\n<!-- /score -->\n<!-- made -->\n<!-- /made -->\n", encoding="utf-8"
-    )
+    marks = ("score", "made", "again")
+    page.write_text("".join(f"<!-- {k} -->\n<!-- /{k} -->\n" for k in marks), encoding="utf-8")
     monkeypatch.setattr(command, "README", readme)
     monkeypatch.setattr(command, "PAGE", page)
+    monkeypatch.setattr(command, "AGAIN", tmp_path / "again.json")
+    files.write_json(command.AGAIN, {"tiny": weights.card("tiny")})
     runs = ["--runs", str(tmp_path)]
     assert command.main(["score", "--n", "20", *runs]) == 0
     assert readme.read_text("utf-8") == ROWS, "another number of scenes is not published"

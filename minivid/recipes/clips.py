@@ -11,7 +11,7 @@ from minivid import diffusion, judge, metrics, text, train, weights
 from minivid.generator import USUAL, Format
 from minivid.recipes import held_out
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, entry, measured
+from minivid.recipes.recipe import Recipe, entry, measured, with_bar
 from minivid.recipes.words import TOKENISER, write_captions
 from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
@@ -180,7 +180,8 @@ def scored(draw: Draw, n: int, seed: int, shape: Format = USUAL) -> dict:
 
 def look(viewer: judge.Judge, video: Tensor, at_once: int = 100) -> list[judge.Seen]:
     """What the judge sees in many clips (b, 3, f, h, w)."""
-    return [seen for part in video.split(at_once) for seen in viewer.read(part)]
+    parts = with_bar(video.split(at_once), "looking", at_once)
+    return [seen for part in parts for seen in viewer.read(part)]
 
 
 def flights(seen: Sequence[judge.Seen]) -> tuple[Tensor, Tensor]:
@@ -196,13 +197,14 @@ def ask(
     subjects: list[scene.Subject],
     world: scene.World = scene.EASY,
     shape: Format = USUAL,
+    at_once: int = 50,
 ) -> tuple[list[scene.Scene], Tensor, Tensor]:
     """Scenes, what is drawn when asked for them, and what they look like in that format."""
     room = render.room_for(shape.height, shape.width)
     scenes = held_out.draw_scenes(n, seed, subjects, world, room)
     sentences = [captions.write(one.describe()) for one in scenes]
-    parts = [sentences[start : start + 50] for start in range(0, n, 50)]
-    drawn = [draw(part, seed + 50 * k).cpu() for k, part in enumerate(parts)]
+    starts = with_bar(range(0, n, at_once), "drawing", at_once)
+    drawn = [draw(sentences[k : k + at_once], seed + k).cpu() for k in starts]
     return scenes, torch.cat(drawn), render.video(scenes, shape.frames, shape.height, shape.width)
 
 

@@ -9,7 +9,7 @@ from minivid import codec, judge, listener, metrics, train
 from minivid.generator import USUAL
 from minivid.recipes import clips
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, entry, measured, of_size
+from minivid.recipes.recipe import Recipe, entry, measured, of_size, with_bar
 from minivid.world import render, scene, sound
 
 FORMATS = (*3 * ((32, 32),), (24, 24), (40, 40), (24, 32), (32, 24), (32, 40), (40, 32))  # h, w
@@ -98,15 +98,15 @@ def _moved(before: judge.Seen, after: judge.Seen) -> Tensor:
 @torch.no_grad()
 def through(network: codec.Codec, many: Tensor, at_once: int = 50) -> Tensor:
     """Clips, or sounds, encoded and decoded: what is left of them, in [-1, 1]."""
-    return decoded(
-        network, torch.cat([network.encode(part) for part in many.split(at_once)]), at_once
-    )
+    parts = with_bar(many.split(at_once), "encoding", at_once)
+    return decoded(network, torch.cat([network.encode(part) for part in parts]), at_once)
 
 
 @torch.no_grad()
 def decoded(network: codec.Codec, latents: Tensor, at_once: int = 50) -> Tensor:
     """The clips, or sounds, that many latents stand for, in [-1, 1]."""
-    return torch.cat([network.decode(part).clamp(-1, 1) for part in latents.split(at_once)])
+    parts = with_bar(latents.split(at_once), "decoding", at_once)
+    return torch.cat([network.decode(part).clamp(-1, 1) for part in parts])
 
 
 def finish(network: codec.Codec, size: int = USUAL.width) -> None:

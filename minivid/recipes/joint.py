@@ -32,7 +32,7 @@ from minivid.generator import (
 )
 from minivid.recipes import cache, clips, held_out, latents, sync, video
 from minivid.recipes.judging import agreement, referee
-from minivid.recipes.recipe import Recipe, gpu_only, of_size
+from minivid.recipes.recipe import Recipe, gpu_only, of_size, with_bar
 from minivid.recipes.words import TOKENISER
 from minivid.world import captions, scene, sound
 
@@ -278,9 +278,10 @@ def _under(ceiling: dict, rows: dict, prefix: str = "") -> dict:
     return {prefix + key: row | {"ceiling": best.get(key)} for key, row in rows.items()}
 
 
-def in_parts(draw: Callable[[slice, int], Clip], n: int, seed: int) -> Clip:
-    """n clips with their sounds, drawn fifty at a time: draw(which of them, seed)."""
-    parts = [draw(slice(k, k + 50), seed + k) for k in range(0, n, 50)]
+def in_parts(draw: Callable[[slice, int], Clip], n: int, seed: int, at_once: int = 50) -> Clip:
+    """n clips with their sounds, drawn some at a time: draw(which of them, seed)."""
+    starts = with_bar(range(0, n, at_once), "drawing", at_once)
+    parts = [draw(slice(k, k + at_once), seed + k) for k in starts]
     return Clip(*(torch.cat(many).cpu() for many in zip(*parts, strict=True)))
 
 

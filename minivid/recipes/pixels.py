@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from minivid import diffusion, metrics, train
 from minivid.recipes.judging import referee
-from minivid.recipes.recipe import Recipe, entry, measured
+from minivid.recipes.recipe import Recipe, entry, measured, with_bar
 from minivid.unet import UNet
 from minivid.world import render, scene
 
@@ -62,7 +62,8 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     asked = torch.arange(n) % 10
 
     def read(labels: Tensor, seed: int) -> Tensor:
-        parts = [draw(network, part, seed + k) for k, part in enumerate(labels.split(250))]
+        shown = with_bar(labels.split(250), "drawing", 250)
+        parts = [draw(network, part, seed + k) for k, part in enumerate(shown)]
         return torch.cat([judge.read_portraits(part)[0] for part in parts])
 
     digits, unasked = read(asked, seed), read(torch.full_like(asked, UNASKED), seed + 1000)

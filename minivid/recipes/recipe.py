@@ -1,21 +1,26 @@
-"""What a recipe is, and one row of a score."""
+"""What a recipe is, one row of a score, and a bar while it is measured."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from minivid import metrics, train
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How one model is made and measured.
 
-    draw: (plan, generator) -> a batch; score: (network, n, seed) -> a table of metrics; finish: what is
-    measured of a trained network and travels with its weights; in_bytes: how they are kept (`weights`).
+    build: the network before training; draw: (plan, generator) -> a batch; score: (network, n, seed) -> a
+    table of metrics; finish: what is measured of a trained network and travels with its weights; in_bytes:
+    how they are kept (`weights`).
     """
 
     what: str
@@ -39,6 +44,15 @@ def of_size(recipe: Recipe, size: int, what: str, **changes) -> Recipe:
 def gpu_only(recipe: Recipe) -> Recipe:
     """The recipe without plans for a laptop."""
     return replace(recipe, plans={"gpu": recipe.plans["gpu"]})
+
+
+def with_bar(parts: Sequence[T], what: str, each: int) -> Iterable[T]:
+    """The parts, `each` clips or the like in one, under a bar in a terminal that is cleared at the end.
+
+    Not `tqdm.auto`, which would leave a widget in a notebook. One part needs no bar.
+    """
+    off = None if len(parts) > 1 else True
+    return tqdm(parts, what, leave=False, disable=off, unit_scale=each)
 
 
 def entry(right, floor=None, ceiling: float | None = None) -> dict:

@@ -45,8 +45,12 @@ def filled(text: str, scores: dict[str, dict]) -> str:
 def numbers(row: dict) -> str:
     """Floor, ours with its interval, and ceiling, as the cells of a row."""
     floor, ceiling = ("–" if row[k] is None else f"{row[k]:.3f}" for k in ("floor", "ceiling"))
+    return f"{floor} | {_ours(row)} | {ceiling}"
+
+
+def _ours(row: dict) -> str:
     low, high = row["interval"]
-    return f"{floor} | {row['ours']:.3f} [{low:.3f}, {high:.3f}] | {ceiling}"
+    return f"{row['ours']:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def table(readme: str, scores: dict[str, dict], n: int) -> list[str]:
@@ -79,6 +83,33 @@ def trainings(cards: dict[str, dict]) -> list[str]:
             f"{plan.seed} | {precision} | {flops} | {card['seconds']:,} | {card['machine']} |"
         )
     return lines
+
+
+def repeated(readme: str, again: dict[str, dict], cards: dict[str, dict]) -> list[str]:
+    """Lines of a table: the scores of a second training of every model beside those in the box.
+
+    again, cards: {model: card}. KeyError where a model or a row of the README's table lacks in `again`.
+    """
+    lines = ["| model, key | from nothing | in the box | |", "| --- | ---: | ---: | --- |"]
+    for model, key, _ in published(readme):
+        if model in cards:
+            rows = [of[model]["score"][key] for of in (again, cards)]
+            lines.append(
+                f"| {model} `{key}` | {_ours(rows[0])} | {_ours(rows[1])} | {_off(*rows)} |"
+            )
+    return lines
+
+
+def is_within(row: dict, other: dict) -> bool:
+    """Whether what one row of a score measured lies in the interval of another."""
+    low, high = other["interval"]
+    return low <= row["ours"] <= high
+
+
+def _off(row: dict, other: dict) -> str:
+    """How far one row of a score is from another: "", "outside" of its interval, or intervals "apart"."""
+    (low, high), (least, most) = row["interval"], other["interval"]
+    return "apart" if low > most or high < least else "" if is_within(row, other) else "outside"
 
 
 def between(page: str, mark: str, lines: list[str]) -> str:
