@@ -159,8 +159,7 @@ def test_a_training_may_take_what_its_card_says_or_that_of_its_sibling():
     assert seconds["joint_64"] == seconds["joint"] == weights.card("joint")["seconds"]
     assert seconds["video_64"] == seconds["video"] > seconds["joint"]
     at_home = recipes.expected_seconds(["video", "audio_codec"], "laptop")
-    assert at_home["video"] == pytest.approx(weights.card("video")["seconds"])
-    assert len(at_home) == 2
+    assert at_home["video"] == weights.card("video")["seconds"] and len(at_home) == 2
 
 
 def test_a_training_of_which_no_card_tells_may_take_as_long_as_most(tmp_path, monkeypatch):

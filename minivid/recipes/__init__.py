@@ -180,8 +180,10 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
     for name in cards.keys() & set(names) if paces else ():
         plan, shipped = recipe(name).plans[at], cards[name]["plan"]
         share = plan.steps * plan.batch / (shipped["steps"] * shipped["batch"])
-        pace = paces.get(name) or statistics.median(paces.values())
-        seconds[name] = pace * cards[name]["flops"] * share
+        if name in paces:
+            seconds[name] = cards[name]["seconds"] * share
+        else:
+            seconds[name] = statistics.median(paces.values()) * cards[name]["flops"] * share
     most = statistics.median(seconds.values()) if seconds else 1.0
     return {name: seconds.get(name, most) for name in names}
 

@@ -93,9 +93,9 @@ def repeated(readme: str, again: dict[str, dict], cards: dict[str, dict]) -> lis
     lines = ["| model, key | from nothing | in the box | |", "| --- | ---: | ---: | --- |"]
     for model, key, _ in published(readme):
         if model in cards:
-            rows = [of[model]["score"][key] for of in (again, cards)]
+            row, other = again[model]["score"][key], cards[model]["score"][key]
             lines.append(
-                f"| {model} `{key}` | {_ours(rows[0])} | {_ours(rows[1])} | {_off(*rows)} |"
+                f"| {model} `{key}` | {_ours(row)} | {_ours(other)} | {_off(row, other)} |"
             )
     return lines
 
@@ -108,8 +108,10 @@ def is_within(row: dict, other: dict) -> bool:
 
 def _off(row: dict, other: dict) -> str:
     """How far one row of a score is from another: "", "outside" of its interval, or intervals "apart"."""
+    if is_within(row, other):
+        return ""
     (low, high), (least, most) = row["interval"], other["interval"]
-    return "apart" if low > most or high < least else "" if is_within(row, other) else "outside"
+    return "apart" if low > most or high < least else "outside"
 
 
 def between(page: str, mark: str, lines: list[str]) -> str:
