@@ -102,7 +102,7 @@ class DiT(nn.Module):
 
     def through(self, x: Tensor, *given) -> tuple[Tensor, Tensor]:
         """The tokens after all blocks, and after half of them, the middle one included."""
-        halfway = x
+        x = halfway = x.float()  # as a block returns it: in bf16 the first would be compiled apart
         for done, block in enumerate(self.blocks, 1):
             x = block(x, *given)
             if done == (len(self.blocks) + 1) // 2:
