@@ -29,7 +29,7 @@ os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
 
 import numpy as np
 import torch
-from contestants import CONTESTANTS, MIXED, SECONDS, THEIRS, Contestant, forget, trials
+from contestants import CONTESTANTS, MIXED, OURS, SECONDS, THEIRS, Contestant, forget, trials
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -167,6 +167,32 @@ def ratios(found: dict, ours: str = "latent DiT") -> dict[str, dict]:
     return result
 
 
+def sooner(found: dict) -> list[str]:
+    """When each of ours had done as well as the best of the others in the end, as Markdown."""
+    best = ratios(found)
+    if not best:
+        return []
+    lines = [
+        f"| share of its {SECONDS:.0f} CPU-seconds after which it does as well as | "
+        + " | ".join(f"seed {seed}: {row['best']}, {row['all']:.2f}" for seed, row in best.items())
+        + " |",
+        "| --- |" + " ---: |" * len(best),
+    ]
+    for ours in (one.name for one in OURS):
+        cells = [_share(ratios(found, ours).get(seed)) for seed in best]
+        lines.append(f"| {ours} | " + " | ".join(cells) + " |")
+    if any(row["all"] < CLEAR for row in best.values()):
+        lines += ["", f"Below {CLEAR:.2f} is hardly more than chance, and makes no ratio."]
+    return lines
+
+
+def _share(row: dict | None) -> str:
+    """When it was there, as the table tells it."""
+    if row is None or row["all"] < CLEAR:
+        return ""
+    return f"{row['arrival'] / SECONDS:.2f}" if row["arrival"] else "more than 1.00"
+
+
 def plot(found: dict) -> show.Figure:
     """Clips as asked against CPU-seconds: each seed faintly, the mean in front."""
     picture, axes = show.figure(
@@ -204,15 +230,8 @@ def section(found: dict) -> list[str]:
     """The race, as the page of results tells it."""
     codec, words = weights.card("video_codec"), weights.card("words")
     lines = [*table(found), "", "![All as asked against CPU-seconds](race.png)", ""]
-    for seed, row in ratios(found).items():
-        share = f"{row['arrival'] / SECONDS:.2f}" if row["arrival"] else "more than 1.00"
-        chance = (
-            "" if row["all"] >= CLEAR else ", which is hardly more than chance and makes no ratio"
-        )
-        reached = "" if chance else f"; the latent DiT is there after {share} of its CPU-seconds"
-        lines.append(f"- seed {seed}: {row['best']} ends best, {row['all']:.2f}{reached}{chance}.")
+    lines += [*sooner(found), ""]
     lines += [
-        "",
         f"Not on the clock: training the autoencoder of clips ({codec['flops']:.1e} FLOPs, once, for all "
         "that is made with it), and for the latent DiT its teacher, the clip encoder, which learned beside "
         f"the text encoder that the U-Nets read with ({words['flops']:.1e} FLOPs). An autoencoder of the "
@@ -268,6 +287,8 @@ def main() -> None:
     if options.trials:
         seconds, seed, asked = TRIAL
         for name, one in trials().items():
+            if name in read().get("trials", {}):
+                continue
             found, _ = race(replace(one, every=seconds), seed, seconds, asked)
             rows = read()
             last = {key: row[0] for key, row in found["curve"][-1].items() if isinstance(row, list)}

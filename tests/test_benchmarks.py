@@ -44,6 +44,28 @@ def test_the_ratio_is_that_of_the_best_of_the_others_and_of_all_seeds_that_are_w
     assert peers.ratios(theirs | {"latent DiT": {"0": _run(0.1)}})["0"]["arrival"] is None
 
 
+def test_the_page_tells_after_which_share_of_its_seconds_each_of_ours_does_as_well():
+    theirs = {
+        one.name: {"0": _run(0.0, 0.1), "1": _run(0.05)} for one in (*peers.MIXED, *peers.THEIRS)
+    }
+    theirs["Latte"] = {"0": _run(0.3, 0.2), "1": _run(0.06)}
+    found = theirs | {
+        "latent DiT": {"0": _run(0.2), "1": _run(1.0)},
+        "pixel U-Net": {"0": _run(0.1)},
+    }
+    lines = peers.sooner(found)
+    assert lines[0].endswith("| seed 0: Latte, 0.20 | seed 1: Latte, 0.06 |")
+    assert lines[2:] == [
+        f"| latent DiT | {100 / peers.SECONDS:.2f} |  |",
+        "| latent DiT, not taught |  |  |",
+        "| latent U-Net |  |  |",
+        "| pixel U-Net | more than 1.00 |  |",
+        "",
+        "Below 0.10 is hardly more than chance, and makes no ratio.",
+    ]
+    assert peers.sooner(theirs) == []
+
+
 def test_the_page_of_results_shows_the_race_that_is_kept():
     page = (peers.DOCS / "results.md").read_text(encoding="utf-8")
     found = peers.read()

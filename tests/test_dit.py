@@ -271,3 +271,12 @@ def test_bf16_says_what_fp32_says():
     with torch.autocast("cpu", torch.bfloat16):
         coarse = made(**given).float()
     torch.testing.assert_close(coarse, made(**given), rtol=0.05, atol=0.05)
+
+
+def test_all_blocks_are_given_one_kind_of_number_and_are_compiled_once():
+    made, kinds = network(), []
+    for block in made.blocks:
+        block.register_forward_pre_hook(lambda _, args: kinds.append(args[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        made(**inputs())
+    assert kinds == [torch.float32] * len(made.blocks)
