@@ -241,9 +241,9 @@ def section(found: dict) -> list[str]:
         "",
         "Latte was made for latents: it races twice, on pixels as it comes, and on our latents. “Frames as "
         "channels” is a network of pictures that is given 17 frames as 51 channels, Unet3D one of video. "
-        "What they predict, and by which optimizer they learn, was tried, learning rates were not; ours "
-        "were settled while the course was written. Toy-FVD of 150 clips separates only what is far apart, "
-        "and flatters the latent DiT, whose teacher it looks through.",
+        "What they predict, and by which optimizer they learn, was tried, for Latte half the learning rates, "
+        "too; ours were settled while the course was written. Toy-FVD of 150 clips separates only what is "
+        "far apart, and flatters the latent DiT, whose teacher it looks through.",
         "",
         "Numbers are means over seeds [lowest, highest], without brackets where there is one seed; that 150 "
         "clips alone are drawn leaves up to ±0.08.",
