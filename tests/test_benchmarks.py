@@ -66,6 +66,14 @@ def test_the_page_tells_after_which_share_of_its_seconds_each_of_ours_does_as_we
     assert peers.sooner(theirs) == []
 
 
+def test_latents_are_held_against_pixels_seed_by_seed():
+    found = {
+        "latent U-Net": {"0": _run(0.8, 1.0), "1": _run(0.0, 0.8), "2": _run(1.0)},
+        "pixel U-Net": {"0": _run(0.0, 0.8), "1": _run(0.8), "2": _run(0.7)},
+    }
+    assert peers.in_latents(found) == pytest.approx([0.5, 2.0])
+
+
 def test_the_page_of_results_shows_the_race_that_is_kept():
     page = (peers.DOCS / "results.md").read_text(encoding="utf-8")
     found = peers.read()
