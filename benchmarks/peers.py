@@ -3,6 +3,7 @@
     pip install --no-deps -r benchmarks/requirements.txt
     python benchmarks/peers.py                     # all that is missing, then table, plot and film strips
     python benchmarks/peers.py --only Latte --seed 0
+    python benchmarks/peers.py --only "Latte on our latents" --seed 0 --compiled
     python benchmarks/peers.py --trials            # how the others' settings were chosen
 
 All learn from clips of the easy world drawn by one simulator, on one thread, for the same CPU-seconds, in the
@@ -46,6 +47,7 @@ DOCS = HERE.parent / "docs"
 SEEDS = (0, 1, 2)
 CLEAR = 0.1  # share of clips as asked, below which nobody has got clear of chance
 ASKED, ASKED_LAST = 60, 150  # clips in a look, and in the last one
+COMPILED = ", compiled"
 TRIAL = 150.0, 100, 60  # CPU-seconds, seed and clips of a trial
 
 
@@ -87,6 +89,11 @@ def race(
         "steps": progress.step,
         "curve": curve,
     }, drawn[:2]
+
+
+def compiled(one: Contestant) -> Contestant:
+    """The same, with its layers compiled."""
+    return replace(one, name=f"{one.name}{COMPILED}", plan=replace(one.plan, compiled=True))
 
 
 def look(one: Contestant, network: nn.Module, n: int, seed: int) -> tuple[dict, Tensor]:
@@ -202,6 +209,20 @@ def _all(run: dict) -> list[dict]:
     return [{**point, "all": point["all"][0]} for point in run["curve"]]
 
 
+def with_compiler(found: dict) -> list[str]:
+    """What the compiler did for those that raced with it, out of the table: a sentence each."""
+    told = []
+    for name in (name for name in CONTESTANTS if name + COMPILED in found):
+        for seed, run in found[name + COMPILED].items():
+            ends = [one["curve"][-1]["all"][0] for one in (run, found[name][seed])]
+            told.append(
+                f"With its layers compiled, {name} takes {run['steps']:,} steps instead of "
+                f"{found[name][seed]['steps']:,}, and ends at {ends[0]:.2f} instead of {ends[1]:.2f} "
+                f"(seed {seed})."
+            )
+    return told
+
+
 def _share(row: dict | None) -> str:
     """When it was there, as the table tells it."""
     if row is None or row["all"] < CLEAR:
@@ -281,8 +302,11 @@ def section(found: dict) -> list[str]:
         *(f"- {one.name}: {found[one.name]['0']['settings']}" for one in CONTESTANTS.values()
           if "0" in found.get(one.name, {})),
         "",
+        " ".join(with_compiler(found)),
+        "",
         f"Those of other libraries were chosen in trials of {TRIAL[0]:.0f} CPU-seconds, {TRIAL[2]} clips "
-        f"looked at, seed {TRIAL[1]}. Unet3D, too slow to be tried so, takes after those that did best.",
+        f"looked at, seed {TRIAL[1]}. Unet3D, too slow to be tried so, and Latte on our latents take after "
+        "those that did best, Latte there predicting velocity as our latent models do.",
         "",
         "| | steps | colour | digit | heading | all as asked |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -307,6 +331,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=CONTESTANTS, action="append")
     parser.add_argument("--seed", type=int, choices=SEEDS, action="append")
+    parser.add_argument(
+        "--compiled", action="store_true", help="race with torch.compile, out of the table"
+    )
     parser.add_argument("--trials", action="store_true", help="try settings of the others, no race")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -322,9 +349,10 @@ def main() -> None:
             files.write_json(RESULTS, rows)
         return
     for seed, name in itertools.product(options.seed or SEEDS, options.only or CONTESTANTS):
-        if str(seed) not in read().get(name, {}):
-            found, drawn = race(CONTESTANTS[name], seed, SECONDS)
-            keep(name, seed, {**found, "machine": recipes.machine()}, drawn)
+        one = compiled(CONTESTANTS[name]) if options.compiled else CONTESTANTS[name]
+        if str(seed) not in read().get(one.name, {}):
+            found, drawn = race(one, seed, SECONDS)
+            keep(one.name, seed, {**found, "machine": recipes.machine()}, drawn)
     if any(str(SEEDS[0]) not in read().get(name, {}) for name in CONTESTANTS):
         print(f"the page is written once seed {SEEDS[0]} of all is there")
         return

@@ -66,6 +66,18 @@ def test_the_page_tells_after_which_share_of_its_seconds_each_of_ours_does_as_we
     assert peers.sooner(theirs) == []
 
 
+def test_who_raced_compiled_is_told_beside_the_table():
+    name = "Latte on our latents"
+    slow, fast = _run(0.2) | {"steps": 1000}, _run(0.4) | {"steps": 1500}
+    assert peers.with_compiler({name: {"1": slow}}) == []
+    assert peers.with_compiler({name: {"1": slow}, name + peers.COMPILED: {"1": fast}}) == [
+        "With its layers compiled, Latte on our latents takes 1,500 steps instead of 1,000, and ends at "
+        "0.40 instead of 0.20 (seed 1)."
+    ]
+    one = peers.compiled(contestants.CONTESTANTS[name])
+    assert one.name == name + peers.COMPILED and one.plan.compiled
+
+
 def test_latents_are_held_against_pixels_seed_by_seed():
     found = {
         "latent U-Net": {"0": _run(0.8, 1.0), "1": _run(0.0, 0.8), "2": _run(1.0)},
