@@ -162,7 +162,7 @@ def ratios(found: dict, ours: str = "latent DiT") -> dict[str, dict]:
     result = {}
     for seed in map(str, SEEDS):
         ends = {
-            one.name: found[one.name][seed]["curve"][-1]["all"][0]
+            one.name: _all(found[one.name][seed])[-1]["all"]
             for one in (*MIXED, *THEIRS)
             if seed in found.get(one.name, {})
         }
@@ -192,12 +192,12 @@ def sooner(found: dict) -> list[str]:
     return lines
 
 
-def in_latents(found: dict, level: float = TARGET) -> list[float]:
+def in_latents(found: dict) -> list[float]:
     """Of each seed, the share of the CPU-seconds in pixels after which a U-Net on latents is as good."""
     shares = []
     for seed in found["pixel U-Net"].keys() & found["latent U-Net"].keys():
         here, there = (
-            arrival(_all(found[name][seed]), level) for name in ("latent U-Net", "pixel U-Net")
+            arrival(_all(found[name][seed]), TARGET) for name in ("latent U-Net", "pixel U-Net")
         )
         if here and there:
             shares.append(here / there)
@@ -213,12 +213,12 @@ def with_compiler(found: dict) -> list[str]:
     """What the compiler did for those that raced with it, out of the table: a sentence each."""
     told = []
     for name in (name for name in CONTESTANTS if name + COMPILED in found):
-        for seed, run in found[name + COMPILED].items():
-            ends = [one["curve"][-1]["all"][0] for one in (run, found[name][seed])]
+        for seed, fast in found[name + COMPILED].items():
+            slow = found[name][seed]
             told.append(
-                f"With its layers compiled, {name} takes {run['steps']:,} steps instead of "
-                f"{found[name][seed]['steps']:,}, and ends at {ends[0]:.2f} instead of {ends[1]:.2f} "
-                f"(seed {seed})."
+                f"With its layers compiled, {name} takes {fast['steps']:,} steps instead of "
+                f"{slow['steps']:,}, and ends at {_all(fast)[-1]['all']:.2f} instead of "
+                f"{_all(slow)[-1]['all']:.2f} (seed {seed})."
             )
     return told
 
@@ -242,14 +242,11 @@ def plot(found: dict) -> show.Figure:
             [(0.0, 0.0), *((point["seconds"], point["all"][0]) for point in run["curve"])]
             for run in found[name].values()
         ]
-        turn, k = divmod(k, len(show.COLOURS))
-        colour, dashes = show.COLOURS[k], show.DASHES[(k + 2 * turn) % len(show.DASHES)]
+        colour, dashes = show.line_style(k)
         for line in curves:
-            axes.plot(*zip(*line), color=colour, linewidth=0.7, alpha=0.35)
+            axes.plot(*zip(*line), color=colour, linestyle="-", linewidth=0.7, alpha=0.35)
         means = np.mean([np.array(line) for line in curves], 0)
-        axes.plot(
-            *means.T, color=colour, linestyle=dashes, marker="o" * turn, markersize=4, label=name
-        )
+        axes.plot(*means.T, color=colour, linestyle=dashes, label=name)
     axes.set(
         xlabel="CPU-seconds of training", ylabel="share of clips, all as asked", ylim=(-0.02, 1.02)
     )

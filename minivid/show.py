@@ -314,6 +314,12 @@ def _arrange(
     return picture
 
 
+def line_style(index: int) -> tuple[str, str | tuple]:
+    """Colour and dashes of a line in a plot of several: no two are alike among the first 36."""
+    turn, k = divmod(index, len(COLOURS))
+    return COLOURS[k], DASHES[(k + turn) % len(DASHES)]
+
+
 def curve(
     values: Sequence[float] | Mapping[str, Sequence[float]], title: str = "",
     steps: Sequence[float] | None = None, xlabel: str = "training step", ylabel: str = "loss",
@@ -333,7 +339,7 @@ def curve(
         span = np.ones(min(len(series), window or max(1, len(series) // 30)))
         counts = np.convolve(np.ones(len(series)), span, "same")  # fewer at both ends
         x = np.arange(len(series)) if steps is None else steps
-        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index % len(DASHES)]
+        colour, dashes = line_style(index)
         axes.plot(x, series, color=colour, linestyle="-", linewidth=0.7, alpha=0.3)
         mean = np.convolve(series, span, "same") / counts
         axes.plot(x, mean, color=colour, linestyle=dashes, label=name)

@@ -169,3 +169,9 @@ def test_a_table_writes_intervals_texts_and_gaps():
         "| c | 1.0 |  |",
     ]
     assert "def pixels" in show.source(show.pixels).data
+
+
+def test_many_lines_of_a_plot_all_look_different():
+    styles = [show.line_style(k) for k in range(36)]
+    assert len(set(styles)) == 36
+    assert styles[:6] == list(zip(show.COLOURS, show.DASHES))
