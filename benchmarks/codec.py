@@ -13,8 +13,8 @@ import time
 import torch
 from tqdm.auto import tqdm
 
-from minivid import codec
-from minivid.world import render, scene
+from minivid.models import codec
+from minivid.world import random_scenes, render
 
 BATCH = 16
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     rounds = parser.parse_args().rounds
-    clips = render.video(scene.draw_scenes(BATCH, 0, scene.FULL))
+    clips = render.video(random_scenes.draw_scenes(BATCH, 0, random_scenes.FULL))
     network = codec.VideoCodec().eval()
     latents = network.encode(clips)
     kinds = {
@@ -47,7 +47,7 @@ def main() -> None:
         for name, work in kinds.items():
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
                 times = milliseconds(work, rounds)
-            low, *_, high = sorted(times)
+            low, high = min(times), max(times)
             middle = statistics.median(times)
             print(f"{precision} {name:16} {middle:6.1f} ms a clip  (from {low:.1f} to {high:.1f})")
 

@@ -1,4 +1,4 @@
-"""CPU-seconds to the same agreement: the same U-Net on pixels and on latents, in one run.
+"""CPU-seconds to the same prompt adherence: the same U-Net on pixels and on latents, in one run.
 
     python benchmarks/latents.py
 

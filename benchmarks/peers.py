@@ -1,4 +1,4 @@
-"""The race: a sentence becomes a clip, by our ways and by three other libraries', in CPU-seconds.
+"""The race: a prompt becomes a clip, by our ways and by three other libraries', in CPU-seconds.
 
     pip install --no-deps -r benchmarks/requirements.txt
     python benchmarks/peers.py                     # all that is missing, then table, plot and film strips
@@ -6,12 +6,12 @@
     python benchmarks/peers.py --only "Latte on our latents" --seed 0 --compiled
     python benchmarks/peers.py --trials            # how the others' settings were chosen
 
-All learn from clips of the easy world drawn by one simulator, on one thread, for the same CPU-seconds, in the
-same loop with the same moving average of weights, and draw with as many network calls. All read sentences
-with text encoders of the course that learn no more. Other libraries' networks are as they are published; what
-they predict, how they are optimized and their sizes were chosen in short trials.
-The clock counts drawing clips and learning from them; for latents also encoding the clips to learn from, not
-the training of the autoencoder, whose seconds are printed beside. Looking at what is drawn is not counted.
+All learn from clips of the easy world made by one simulator, on one thread, for the same CPU-seconds, in the
+same loop with the same moving average of weights, and generate with as many network evaluations. All read
+prompts with text encoders of the course that learn no more. Other libraries' networks are as they are
+published; what they predict, how they are optimized and their sizes were chosen in short trials.
+The clock counts making clips and learning from them; for latents also encoding the clips to learn from, not
+the training of the autoencoder, whose FLOPs are printed beside. Evaluating what is generated is not counted.
 A run that is done is not done again.
 """
 
@@ -34,19 +34,23 @@ from contestants import CONTESTANTS, MIXED, OURS, SECONDS, THEIRS, Contestant, f
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from minivid import files, metrics, recipes, show, train, weights
-from minivid.experiments import keeping
+from minivid import files, show, training, weights
 from minivid.experiments.race import TARGET, arrival
-from minivid.recipes import clips, held_out, results
-from minivid.recipes.judging import referee
-from minivid.world import captions, render
+from minivid.experiments.records import load_clips, save_clips, without_bounds
+from minivid.measure import stats
+from minivid.measure.adherence import ask, easy_rows, read_clips
+from minivid.measure.judge import load_judge
+from minivid.recipes import tables
+from minivid.recipes.runs import machine
+from minivid.recipes.words import clip_features
+from minivid.world import captions, held_out, render
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "peers.json"
 DOCS = HERE.parent / "docs"
 SEEDS = (0, 1, 2)
-CLEAR = 0.1  # share of clips as asked, below which nobody has got clear of chance
-ASKED, ASKED_LAST = 60, 150  # clips in a look, and in the last one
+CLEAR = 0.1  # proportion of clips as asked, below which nobody has got clear of chance
+TEST_SIZE, FINAL_TEST_SIZE = 60, 150  # clips in an evaluation, and in the last one
 COMPILED = ", compiled"
 TRIAL = 150.0, 100, 60  # CPU-seconds, seed and clips of a trial
 
@@ -57,18 +61,19 @@ def clock() -> float:
 
 
 def race(
-    one: Contestant, seed: int, seconds: float, asked: int = ASKED_LAST
+    one: Contestant, seed: int, seconds: float, n: int = FINAL_TEST_SIZE
 ) -> tuple[dict, Tensor]:
-    """Train for so many CPU-seconds: {"steps", "curve", …}, and clips drawn at the end.
+    """Train for so many CPU-seconds: {"steps", "curve", …}, and clips generated at the end.
 
-    asked: how many clips are looked at then.
+    n: how many clips are judged then.
     """
-    plan, spent, curve = replace(one.plan, seed=seed), 0.0, []
+    config, spent, curve = replace(one.config, seed=seed), 0.0, []
     torch.manual_seed(seed)
     network = one.build()
     torch._dynamo.reset()
     forget()  # who needs latents encodes them, on the clock
-    steps = train.train(network, one.missed, functools.partial(one.batch, plan), plan)
+    draw_batch = functools.partial(one.draw_batch, config)
+    steps = training.train(network, one.training_loss, draw_batch, config)
     with tqdm(total=round(seconds), desc=f"{one.name}, seed {seed}", unit="s") as bar:
         while True:
             began = clock()
@@ -76,11 +81,11 @@ def race(
             spent += clock() - began
             bar.update(min(round(spent), bar.total) - bar.n)
             if spent >= one.every * (len(curve) + 1) and spent < seconds:
-                rows, _ = look(one, progress.network, ASKED, seed)
+                rows, _ = evaluate(one, progress.network, TEST_SIZE, seed)
                 curve.append({"seconds": round(spent, 1), "step": progress.step, **rows})
             if spent >= seconds:
                 break
-    rows, drawn = look(one, progress.network, asked, seed + 10)
+    rows, generated = evaluate(one, progress.network, n, seed + 10)
     curve.append({"seconds": round(spent, 1), "step": progress.step, **rows})
     return {
         "by": one.by if one.by == "minivid" else f"{one.by} {version(one.by)}",
@@ -88,53 +93,53 @@ def race(
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "steps": progress.step,
         "curve": curve,
-    }, drawn[:2]
+    }, generated[:2]
 
 
 def compiled(one: Contestant) -> Contestant:
     """The same, with its layers compiled."""
-    return replace(one, name=f"{one.name}{COMPILED}", plan=replace(one.plan, compiled=True))
+    return replace(one, name=f"{one.name}{COMPILED}", config=replace(one.config, compile=True))
 
 
-def look(one: Contestant, network: nn.Module, n: int, seed: int) -> tuple[dict, Tensor]:
-    """What the judge sees of what was asked, [share, low, high]; of many clips toy-FVD, too."""
-    draw = functools.partial(one.draw, network)
-    scenes, drawn, real = clips.ask(draw, n, seed, held_out.SEEN)
+def evaluate(one: Contestant, network: nn.Module, n: int, seed: int) -> tuple[dict, Tensor]:
+    """What the judge reads of what was asked, [proportion, low, high]; of many clips toy-FVD, too."""
+    scenes = held_out.draw_scenes(n, seed)
+    generated, real = ask(functools.partial(one.generate, network), scenes, seed)
     asked = [scene.describe() for scene in scenes]
-    seen = clips.look(referee(), drawn)
-    rows = clips.asked_rows(asked, seen, seen)
-    found = {key: [row["ours"], *row["interval"]] for key, row in rows.items()}
-    if n > clips.FEATURES:
-        found["identity"] = list(metrics.share(torch.tensor([clip.same_digit for clip in seen])))
-        others = clips.features(render.video(held_out.draw_scenes(n, seed + 2)))
-        found["toy_fvd"], found["toy_fvd_of_real"] = (
-            metrics.frechet(clips.features(video), others) for video in (drawn, real)
+    observed = read_clips(load_judge(), generated)
+    found = without_bounds(easy_rows(asked, observed, observed))
+    if n > clip_features(real[:1]).shape[1]:
+        found["identity"] = list(
+            stats.proportion(torch.tensor([clip.identity for clip in observed]))
         )
-    return found, drawn
+        others = clip_features(render.video(held_out.draw_scenes(n, seed + 2)))
+        found["toy_fvd"], found["toy_fvd_of_real"] = (
+            stats.frechet(clip_features(video), others) for video in (generated, real)
+        )
+    return found, generated
 
 
-def read() -> dict:
+def load() -> dict:
     """What was found so far: {name: {seed: what `race` gives}}."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
-def keep(name: str, seed: int, found: dict, drawn: Tensor) -> None:
-    """Add what one run found to what is kept; of the first seed the clips, too."""
-    rows = read()
+def save(name: str, seed: int, found: dict, generated: Tensor) -> None:
+    """Add what one run found to what was found before; of the first seed the clips, too."""
+    rows = load()
     rows.setdefault(name, {})[str(seed)] = found
     files.write_json(RESULTS, rows)
     if seed == SEEDS[0]:
-        keeping.keep("peers", name, drawn, HERE)
+        save_clips("peers", name, generated, HERE)
 
 
 # What came of it ---------------------------------------------------------------------------------
 
 
 def table(found: dict) -> list[str]:
-    """The last looks as Markdown: means over seeds [lowest, highest]."""
+    """The last evaluations as Markdown: means over seeds [lowest, highest]."""
     lines = [
-        "| | by | parameters | seeds | steps | all as asked | digit | heading | one digit in all frames | "
-        "toy-FVD |",
+        "| | by | parameters | seeds | steps | all as asked | digit | heading | identity | toy-FVD |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in (name for name in CONTESTANTS if name in found):
@@ -185,7 +190,7 @@ def sooner(found: dict) -> list[str]:
         "| --- |" + " ---: |" * len(best),
     ]
     for ours in (one.name for one in OURS):
-        cells = [_share(ratios(found, ours).get(seed)) for seed in best]
+        cells = [_when(ratios(found, ours).get(seed)) for seed in best]
         lines.append(f"| {ours} | " + " | ".join(cells) + " |")
     if any(row["all"] < CLEAR for row in best.values()):
         lines += ["", f"Below {CLEAR:.2f} is hardly more than chance, and makes no ratio."]
@@ -194,37 +199,37 @@ def sooner(found: dict) -> list[str]:
 
 def in_latents(found: dict) -> list[float]:
     """Of each seed, the share of the CPU-seconds in pixels after which a U-Net on latents is as good."""
-    shares = []
+    fractions = []
     for seed in found["pixel U-Net"].keys() & found["latent U-Net"].keys():
         here, there = (
             arrival(_all(found[name][seed]), TARGET) for name in ("latent U-Net", "pixel U-Net")
         )
         if here and there:
-            shares.append(here / there)
-    return sorted(shares)
+            fractions.append(here / there)
+    return sorted(fractions)
 
 
 def _all(run: dict) -> list[dict]:
-    """The looks at one run, of which only the share of all as asked is taken."""
+    """The evaluations of one run, of which only the proportion with all as asked is taken."""
     return [{**point, "all": point["all"][0]} for point in run["curve"]]
 
 
 def with_compiler(found: dict) -> list[str]:
     """What the compiler did for those that raced with it, out of the table: a sentence each."""
-    told = []
+    sentences = []
     for name in (name for name in CONTESTANTS if name + COMPILED in found):
         for seed, fast in found[name + COMPILED].items():
             slow = found[name][seed]
-            told.append(
+            sentences.append(
                 f"With its layers compiled, {name} takes {fast['steps']:,} steps instead of "
                 f"{slow['steps']:,}, and ends at {_all(fast)[-1]['all']:.2f} instead of "
                 f"{_all(slow)[-1]['all']:.2f} (seed {seed})."
             )
-    return told
+    return sentences
 
 
-def _share(row: dict | None) -> str:
-    """When it was there, as the table tells it."""
+def _when(row: dict | None) -> str:
+    """When it was there, as the table tells it: a share of its CPU-seconds."""
     if row is None or row["all"] < CLEAR:
         return ""
     return f"{row['arrival'] / SECONDS:.2f}" if row["arrival"] else "more than 1.00"
@@ -233,7 +238,7 @@ def _share(row: dict | None) -> str:
 def plot(found: dict) -> show.Figure:
     """Clips as asked against CPU-seconds: each seed faintly, the mean in front."""
     picture, axes = show.figure(
-        "How soon what is asked for is drawn",
+        "How soon what is asked for is generated",
         "All as asked against CPU-seconds, a line for each contestant.",
         size=(7.0, 3.6),
     )
@@ -248,35 +253,37 @@ def plot(found: dict) -> show.Figure:
         means = np.mean([np.array(line) for line in curves], 0)
         axes.plot(*means.T, color=colour, linestyle=dashes, label=name)
     axes.set(
-        xlabel="CPU-seconds of training", ylabel="share of clips, all as asked", ylim=(-0.02, 1.02)
+        xlabel="CPU-seconds of training",
+        ylabel="proportion of clips, all as asked",
+        ylim=(-0.02, 1.02),
     )
     axes.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.64))
     return picture
 
 
 def strips() -> show.Figure:
-    """What each draws in the end when asked for the same."""
-    drawn = keeping.clips("peers", HERE)
-    kept = {name: drawn[name][0] for name in CONTESTANTS if name in drawn}
-    asked = held_out.draw_scenes(ASKED_LAST, SEEDS[0] + 10)[0].describe()
+    """What each generates in the end when asked for the same."""
+    saved = load_clips("peers", HERE)
+    videos = {name: saved[name][0] for name in CONTESTANTS if name in saved}
+    asked = held_out.draw_scenes(FINAL_TEST_SIZE, SEEDS[0] + 10)[0].describe()
     title = f"Asked for “{captions.write(asked)}”"
-    return show.film_strip(torch.stack(list(kept.values())), list(kept), title)
+    return show.film_strip(torch.stack(list(videos.values())), list(videos), title)
 
 
 def section(found: dict) -> list[str]:
     """The race, as the page of results tells it."""
     codec, words = weights.card("video_codec"), weights.card("words")
-    shares = ", ".join(f"{share:.2f}" for share in in_latents(found))
+    fractions = ", ".join(f"{fraction:.2f}" for fraction in in_latents(found))
     lines = [*table(found), "", "![All as asked against CPU-seconds](race.png)", ""]
     lines += [*sooner(found), ""]
     lines += [
-        f"A U-Net on latents has {TARGET:.0%} as asked after {shares} (a seed each) of the CPU-seconds that "
-        "one in pixels takes.",
+        f"A U-Net on latents has {TARGET:.0%} as asked after {fractions} (a seed each) of the CPU-seconds "
+        "that one in pixels takes.",
         "",
         f"Not on the clock: training the autoencoder of clips ({codec['flops']:.1e} FLOPs, once, for all "
-        "that is made with it), and for the latent DiT its teacher, the clip encoder, which learned beside "
-        f"the text encoder that the U-Nets read with ({words['flops']:.1e} FLOPs). An autoencoder of the "
-        "easy world alone takes eleven minutes on two cores (`experiment hour`): with it on the clock, a "
+        "that is made with it), and for the latent DiT the clip encoder it is aligned with, which learned "
+        f"beside the text encoder that the U-Nets read with ({words['flops']:.1e} FLOPs). An autoencoder of "
+        "the easy world alone takes eleven minutes on two cores (`experiment hour`): with it on the clock, a "
         "race of ten minutes would be over before the latent models began. Those in pixels have nothing "
         "beforehand but a text encoder.",
         "",
@@ -287,12 +294,13 @@ def section(found: dict) -> list[str]:
         "channels” is a network of pictures that is given 17 frames as 51 channels, Unet3D one of video. "
         "What they predict, and by which optimizer they learn, was tried, for Latte half the learning rates, "
         "too; ours were settled while the course was written. Toy-FVD of 150 clips separates only what is "
-        "far apart, and flatters the latent DiT, whose teacher it looks through.",
+        "far apart, and flatters the latent DiT, which is aligned with the encoder whose features it "
+        "compares.",
         "",
         "Numbers are means over seeds [lowest, highest], without brackets where there is one seed; that 150 "
-        "clips alone are drawn leaves up to ±0.08.",
+        "clips alone are judged leaves up to ±0.08.",
         "",
-        "![What each draws when asked for the same](race_clips.png)",
+        "![What each generates when asked for the same](race_clips.png)",
         "",
         "The settings:",
         "",
@@ -302,7 +310,7 @@ def section(found: dict) -> list[str]:
         " ".join(with_compiler(found)),
         "",
         f"Those of other libraries were chosen in trials of {TRIAL[0]:.0f} CPU-seconds, {TRIAL[2]} clips "
-        f"looked at, seed {TRIAL[1]}. Unet3D, too slow to be tried so, and Latte on our latents take after "
+        f"judged, seed {TRIAL[1]}. Unet3D, too slow to be tried so, and Latte on our latents take after "
         "those that did best, Latte there predicting velocity as our latent models do.",
         "",
         "| | steps | colour | digit | heading | all as asked |",
@@ -316,11 +324,11 @@ def section(found: dict) -> list[str]:
 
 def publish() -> None:
     """Write the plot, the film strips and the race's part of the page of results."""
-    found = read()
+    found = load()
     (DOCS / "race.png").write_bytes(plot(found).png())
     (DOCS / "race_clips.png").write_bytes(strips().png())
     page = DOCS / "results.md"
-    text = results.between(page.read_text("utf-8"), "race", section(found))
+    text = tables.between(page.read_text("utf-8"), "race", section(found))
     files.write(page, text.encode())
 
 
@@ -335,26 +343,26 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.trials:
-        seconds, seed, asked = TRIAL
+        seconds, seed, n = TRIAL
         for name, one in trials().items():
-            if name in read().get("trials", {}):
+            if name in load().get("trials", {}):
                 continue
-            found, _ = race(replace(one, every=seconds), seed, seconds, asked)
-            rows = read()
+            found, _ = race(replace(one, every=seconds), seed, seconds, n)
+            rows = load()
             last = {key: row[0] for key, row in found["curve"][-1].items() if isinstance(row, list)}
             rows.setdefault("trials", {})[name] = {"steps": found["steps"], **last}
             files.write_json(RESULTS, rows)
         return
     for seed, name in itertools.product(options.seed or SEEDS, options.only or CONTESTANTS):
         one = compiled(CONTESTANTS[name]) if options.compiled else CONTESTANTS[name]
-        if str(seed) not in read().get(one.name, {}):
-            found, drawn = race(one, seed, SECONDS)
-            keep(one.name, seed, {**found, "machine": recipes.machine()}, drawn)
-    if any(str(SEEDS[0]) not in read().get(name, {}) for name in CONTESTANTS):
+        if str(seed) not in load().get(one.name, {}):
+            found, generated = race(one, seed, SECONDS)
+            save(one.name, seed, {**found, "machine": machine()}, generated)
+    if any(str(SEEDS[0]) not in load().get(name, {}) for name in CONTESTANTS):
         print(f"the page is written once seed {SEEDS[0]} of all is there")
         return
     publish()
-    print("\n".join(section(read())))
+    print("\n".join(section(load())))
 
 
 if __name__ == "__main__":

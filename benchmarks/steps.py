@@ -4,40 +4,44 @@
 
 Each model's step at scale "laptop" in clips of its usual format, on this machine's cores, three ways in one
 run: in full precision; under bf16 autocast with attention by PyTorch's kernel, which then works in full
-precision; and with short lists of tokens looked at as the formula is written, in bf16. Medians, in seconds.
-Then the parts of the last: drawing a batch, the network forward and back, the optimizers, the moving average;
-and the operators that cost most.
+precision; and with attention of short lists of tokens computed as the formula is written, in bf16. Medians,
+in seconds. Then what the last is made of: drawing a batch, the network forward and back, the optimizers, the
+moving average; and the operators that cost most.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 from torch.profiler import ProfilerActivity, profile
 from tqdm.auto import tqdm
 
-from minivid import generator, layers, recipes, train
+from minivid import recipes, training
+from minivid.formats import DEFAULT_FORMAT
+from minivid.models import attention
 from minivid.recipes import cache, joint, latents, video
+from minivid.training import DrawBatch
+from minivid.training.optimizer import Optimizer
 
-KEPT = 500  # clips to train on are few: it is the clock that counts
+DATASET_SIZE = 500  # clips to train on are few: it is the clock that counts
 WAYS = {  # precision, tokens up to which a list is short
-    "fp32": ("fp32", layers.SHORT),
+    "fp32": ("fp32", attention.SHORT),
     "bf16, kernel": ("bf16", 0),
-    "bf16, written out": ("bf16", layers.SHORT),
+    "bf16, written out": ("bf16", attention.SHORT),
 }
 
 
 def few_clips() -> None:
     """Train on few clips of the usual format, so that none has to wait for latents."""
     cache.FOLDER = Path(tempfile.mkdtemp())  # or they would take the place of the reader's own
-    latents.KEPT = KEPT
-    video.FORMATS = joint.FORMATS = {generator.USUAL: (KEPT, 1.0)}
+    latents.DATASET_SIZE = DATASET_SIZE
+    video.FORMATS = joint.FORMATS = {DEFAULT_FORMAT: (DATASET_SIZE, 1.0)}
 
 
 @contextmanager
@@ -59,15 +63,15 @@ def timed(owner: object, name: str, seconds: dict[str, float]):
         setattr(owner, name, real)
 
 
-def steps(name: str, precision: str, short: int, told: Callable | None = None):
-    """A training of that model, warm."""
-    layers.SHORT = short
+def steps(name: str, precision: str, short: int, draw_batch: DrawBatch | None = None):
+    """A training of that model, warm; draw_batch: the recipe's where none is given."""
+    attention.SHORT = short
     torch._dynamo.reset()
     recipe = recipes.recipe(name)
-    plan = replace(recipe.plans["laptop"], precision=precision)
-    torch.manual_seed(plan.seed)
-    draw = told or (lambda draws: recipe.draw(plan, draws))
-    going = train.train(recipe.build(), recipe.loss, draw, plan)
+    config = replace(recipe.configs["laptop"], precision=precision)
+    torch.manual_seed(config.seed)
+    draw_batch = draw_batch or (lambda rng: recipe.draw_batch(config, rng))
+    going = training.train(recipe.build(), recipe.loss, draw_batch, config)
     for _ in range(4):
         next(going)
     return going
@@ -86,34 +90,34 @@ def medians(name: str, rounds: int) -> dict[str, float]:
     return found
 
 
-def parts(name: str, rounds: int) -> tuple[dict[str, float], list[str]]:
+def breakdown(name: str, rounds: int) -> tuple[dict[str, float], list[str]]:
     """Seconds of each part of a step, and the operators that cost most, of the last way."""
     seconds: dict[str, float] = {}
     recipe = recipes.recipe(name)
-    plan = recipe.plans["laptop"]
+    config = recipe.configs["laptop"]
 
     class Drawing:
         @staticmethod
-        def draw(draws):
-            return recipe.draw(plan, draws)
+        def draw_batch(rng):
+            return recipe.draw_batch(config, rng)
 
-    going = steps(name, *WAYS["bf16, written out"], lambda draws: Drawing.draw(draws))
+    going = steps(name, *WAYS["bf16, written out"], lambda rng: Drawing.draw_batch(rng))
     began = time.perf_counter()
     with (
-        timed(Drawing, "draw", seconds),
-        timed(train.Optimizer, "step", seconds),
-        timed(train, "_follow", seconds),
+        timed(Drawing, "draw_batch", seconds),
+        timed(Optimizer, "step", seconds),
+        timed(AveragedModel, "update_parameters", seconds),
     ):
         for _ in range(rounds):
             next(going)
-    whole = (time.perf_counter() - began) / rounds
-    named = {"draw": "drawing", "step": "optimizers", "_follow": "average"}
-    found = {named[key]: value / rounds for key, value in seconds.items()}
-    found["network"] = whole - sum(found.values())
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    step = (time.perf_counter() - began) / rounds
+    names = {"draw_batch": "drawing", "step": "optimizers", "update_parameters": "ema"}
+    found = {names[key]: value / rounds for key, value in seconds.items()}
+    found["network"] = step - sum(found.values())
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(2):
             next(going)
-    events = seen.key_averages()
+    events = profiled.key_averages()
     total = sum(event.self_cpu_time_total for event in events)
     most = sorted(events, key=lambda event: -event.self_cpu_time_total)[:3]
     return found, [f"{e.key[:40]} {e.self_cpu_time_total / total:.0%}" for e in most]
@@ -121,13 +125,13 @@ def parts(name: str, rounds: int) -> tuple[dict[str, float], list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(recipes.in_the_box()))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(recipes.shipped()))
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     few_clips()
-    names = options.names or recipes.in_the_box()
+    names = options.names or recipes.shipped()
     rows = {
-        name: (medians(name, options.rounds), *parts(name, options.rounds))
+        name: (medians(name, options.rounds), *breakdown(name, options.rounds))
         for name in tqdm(names, unit="model")
     }
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
@@ -140,8 +144,8 @@ def main() -> None:
     for name, (ways, spent, most) in rows.items():
         cells = [f"{seconds:.3f}" for seconds in ways.values()]
         cells.append(f"{ways['bf16, written out'] / ways['fp32']:.2f}")
-        whole = sum(spent.values())
-        cells += [f"{spent[part] / whole:.0%}" for part in ("drawing", "network", "optimizers")]
+        total = sum(spent.values())
+        cells += [f"{spent[part] / total:.0%}" for part in ("drawing", "network", "optimizers")]
         print(f"| {name} | " + " | ".join(cells) + f" | {', '.join(most)} |")
 
 

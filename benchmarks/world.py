@@ -1,4 +1,4 @@
-"""How fast the toy world draws: clips a second, picture and sound, scene drawing included.
+"""How fast the toy world makes clips: clips a second, picture and sound, drawing scenes included.
 
     python benchmarks/world.py
 
@@ -13,7 +13,7 @@ import time
 import torch
 from tqdm.auto import tqdm
 
-from minivid.world import render, scene, sound
+from minivid.world import random_scenes, render, sound
 
 BATCH = 64
 
@@ -23,7 +23,7 @@ def clips_a_second(make, rounds: int) -> list[float]:
     speeds = []
     for seed in tqdm(range(rounds + 1), unit="batch", leave=False):
         began = time.perf_counter()
-        make(scene.draw_scenes(BATCH, seed, scene.FULL))
+        make(random_scenes.draw_scenes(BATCH, seed, random_scenes.FULL))
         speeds.append(BATCH / (time.perf_counter() - began))
     return speeds[1:]  # the first warms up
 
@@ -41,7 +41,7 @@ def main() -> None:
     print(f"batches of {BATCH}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for name, make in kinds.items():
         speeds = clips_a_second(make, rounds)
-        low, *_, high = sorted(speeds)
+        low, high = min(speeds), max(speeds)
         print(f"{name:18} {statistics.median(speeds):7.0f} clips/s  (from {low:.0f} to {high:.0f})")
 
 

@@ -6,6 +6,7 @@ Nothing is run: the notebooks are shown as they were committed. A warning is an 
 """
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -13,18 +14,26 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ("static_to_digits.png", "race.png", "race_clips.png")
+SHOWN = {".png", ".gif", ".mp4", ".webm"}  # what pages show
+# In the repository pages stand in docs/, on the site beside notebooks/: there links are one folder shorter.
+TO_NOTEBOOKS, TO_PAGES = re.compile(r"\]\(\.\./notebooks/"), re.compile(r"\]\(((?:\.\./)+)docs/")
 
 
 def gather(into: Path) -> None:
     """Lay out what Sphinx reads: pages, notebooks and solutions beside one another."""
-    for path in (ROOT / "docs").glob("*.md"):
-        shutil.copy(path, into)
-    for name in ("conf.py", *PICTURES):
-        shutil.copy(ROOT / "docs" / name, into)
+    for path in (ROOT / "docs").iterdir():
+        if path.suffix in SHOWN or path.name == "conf.py":
+            shutil.copy(path, into)
     shutil.copytree(ROOT / "notebooks", into / "notebooks", ignore=shutil.ignore_patterns("*.py"))
+    for page in (ROOT / "docs").glob("*.md"):
+        text = TO_NOTEBOOKS.sub("](notebooks/", page.read_text(encoding="utf-8"))
+        (into / page.name).write_text(text, encoding="utf-8")
+    for notebook in (into / "notebooks").rglob("*.ipynb"):
+        text = TO_PAGES.sub(r"](\1", notebook.read_text(encoding="utf-8"))
+        notebook.write_text(text, encoding="utf-8")
     mathjax = Path(importlib.util.find_spec("jupyter_server_mathjax").origin).parent / "static"
     shutil.copytree(mathjax, into / "_static" / "mathjax")
+    shutil.copy(ROOT / "docs" / "site.css", into / "_static")
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 # Formulas are drawn by a MathJax that is part of the site: it is read without a network, too.
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 mathjax_path = "mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full"
 mathjax2_config = {
     "messageStyle": "none",

@@ -26,10 +26,10 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        kept = "the file from before is unchanged" if path.exists() else "no partial file is left"
+        before = "the file from before is unchanged" if path.exists() else "no partial file is left"
         raise OSError(
             error.errno,
-            f"could not write {len(content) / 1e6:.1f} MB to {path} ({error.strerror}); {kept}. "
+            f"could not write {len(content) / 1e6:.1f} MB to {path} ({error.strerror}); {before}. "
             "Free some space or choose another folder, then run the same command again",
         ) from error
     finally:

@@ -1,7 +1,7 @@
 """Trained weights and the card that says how they came to be.
 
-`data/weights/NAME.safetensors` holds the averaged weights in half precision, or the matrices and kernels of
-some as whole numbers in [-127, 127] with a scale for each row (absmax, as in LLM.int8(), Dettmers et al.
+`data/weights/NAME.safetensors` holds the averaged weights in half precision, or most models' matrices and
+kernels as whole numbers in [-127, 127] with a scale for each row (absmax, as in LLM.int8(), Dettmers et al.
 2022, arXiv 2208.07339); `NAME.json` beside it the recipe, steps, seconds, machine and metrics. Files are
 written by `python -m minivid train NAME`, scores on cards by `score`, too.
 """
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from minivid import files
 
-VERSION = "2"
-READ = ("1", VERSION)  # in the first, nothing was kept as whole numbers
+VERSION = "3"  # tensors are named as the networks of the second edition name them
 SCALE = ":scale"  # after the name of what it belongs to
 FINGERPRINT = "sha256"  # on a card: the weights' fingerprint
 
@@ -30,15 +29,15 @@ def folder() -> Path:
     return Path(os.environ.get("MINIVID_WEIGHTS", default))
 
 
-def save(name: str, network: nn.Module, card: dict, in_bytes: bool = False) -> Path:
+def save(name: str, network: nn.Module, card: dict, int8: bool = False) -> Path:
     """Write a network's weights, rounded, and its card, which gets their fingerprint.
 
-    in_bytes: matrices and kernels as whole numbers, in half the space; a codec loses 0.7 dB by that.
+    int8: matrices and kernels as whole numbers, in half the space; a codec loses 0.7 dB by that.
     Raises OSError on a full disk. A file that could not be written stays as it was; where that is the card,
     `load` says so.
     """
     content = safetensors.torch.save(
-        _rounded(network.state_dict(), in_bytes), {"minivid": VERSION, "model": name}
+        _quantized(network.state_dict(), int8), {"minivid": VERSION, "model": name}
     )
     path = folder() / f"{name}.safetensors"
     files.write(path, content)
@@ -51,12 +50,12 @@ def write_card(name: str, card: dict) -> None:
     files.write_json(folder() / f"{name}.json", card)
 
 
-def is_as_told(name: str, told: dict) -> bool:
-    """Whether the weights of that name are those of which a card tells."""
+def matches_card(name: str, card: dict) -> bool:
+    """Whether the weights of that name are those that a card describes."""
     path = folder() / f"{name}.safetensors"
-    if FINGERPRINT not in told or not path.exists():
+    if FINGERPRINT not in card or not path.exists():
         return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == told[FINGERPRINT]
+    return hashlib.sha256(path.read_bytes()).hexdigest() == card[FINGERPRINT]
 
 
 def load(name: str, network: nn.Module) -> nn.Module:
@@ -66,73 +65,75 @@ def load(name: str, network: nn.Module) -> nn.Module:
     model or of another version.
     """
     path = folder() / f"{name}.safetensors"
-    again = (
+    advice = (
         "Restore it with `git checkout -- data/weights`, "
         f"or make it with `python -m minivid train {name}`."
     )
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in folder().glob("*.safetensors"))) or "none"
         raise ValueError(
-            f"there are no weights called {name!r} in {folder()} (found: {there}). {again}"
+            f"there are no weights called {name!r} in {folder()} (found: {there}). {advice}"
         )
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            state = _whole({key: file.get_tensor(key) for key in file.keys()})
+            state = _dequantized({key: file.get_tensor(key) for key in file.keys()})
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is torn or no weights file ({error}). {again}") from error
-    if metadata.get("minivid") not in READ:
+        raise ValueError(f"{path} is torn or no weights file ({error}). {advice}") from error
+    if metadata.get("minivid") != VERSION:
         raise ValueError(
-            f"{path} has version {metadata.get('minivid')}, this code reads {' and '.join(READ)}. {again}"
+            f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {advice}"
         )
     if metadata.get("model") != name:
-        raise ValueError(f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {again}")
+        raise ValueError(
+            f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {advice}"
+        )
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
-        odd = sorted(
+        differ = sorted(
             key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)
         )
         raise ValueError(
-            f"{path} does not fit this {type(network).__name__}: {len(odd)} tensors differ, first {odd[0]} "
-            f"(file {given.get(odd[0])}, network {expected.get(odd[0])}). {again}"
+            f"{path} does not fit this {type(network).__name__}: {len(differ)} tensors differ, first "
+            f"{differ[0]} (file {given.get(differ[0])}, network {expected.get(differ[0])}). {advice}"
         )
-    told = card(name) if path.with_suffix(".json").exists() else {}
-    if FINGERPRINT in told and not is_as_told(name, told):
+    own = card(name) if path.with_suffix(".json").exists() else {}
+    if FINGERPRINT in own and not matches_card(name, own):
         raise ValueError(
             f"{path} is not the file that its card tells of: it was changed, or the card was not written. "
-            f"{again}"
+            f"{advice}"
         )
     network.load_state_dict(state)
     return network.eval()
 
 
-def _rounded(state: dict[str, Tensor], in_bytes: bool) -> dict[str, Tensor]:
-    """Weights as they are kept."""
-    kept = {}
+def _quantized(state: dict[str, Tensor], int8: bool) -> dict[str, Tensor]:
+    """Weights as they are stored."""
+    stored = {}
     for key, value in state.items():
         value = value.detach().cpu()
-        if in_bytes and value.is_floating_point() and value.ndim > 1:
+        if int8 and value.is_floating_point() and value.ndim > 1:
             scale = value.float().flatten(1).abs().amax(1).clamp(min=1e-12) / 127
-            kept[key + SCALE] = scale
-            kept[key] = (value.float() / _beside(scale, value)).round().to(torch.int8)
+            stored[key + SCALE] = scale
+            stored[key] = (value.float() / _per_row(scale, value)).round().to(torch.int8)
         else:
-            kept[key] = value.half() if value.is_floating_point() else value
-    return kept
+            stored[key] = value.half() if value.is_floating_point() else value
+    return stored
 
 
-def _whole(kept: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as a network takes them, from what was kept."""
+def _dequantized(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a network takes them, from what was stored."""
     state = {}
-    for key, value in kept.items():
-        if key + SCALE in kept:
-            state[key] = value.float() * _beside(kept[key + SCALE], value)
+    for key, value in stored.items():
+        if key + SCALE in stored:
+            state[key] = value.float() * _per_row(stored[key + SCALE], value)
         elif not key.endswith(SCALE):
             state[key] = value.float() if value.is_floating_point() else value
     return state
 
 
-def _beside(scale: Tensor, value: Tensor) -> Tensor:
+def _per_row(scale: Tensor, value: Tensor) -> Tensor:
     """One number a row, so that it broadcasts: (n,) -> (n, 1, …)."""
     return scale.view(-1, *[1] * (value.ndim - 1))
 

@@ -25,10 +25,10 @@ def test_a_benchmark_says_what_it_takes(name, monkeypatch, capsys):
     assert left.value.code == 0 and "usage:" in capsys.readouterr().out
 
 
-def _run(*shares):
+def _run(*proportions):
     points = [
-        {"seconds": 100.0 * (k + 1), "step": k, "all": [share, 0, 1]}
-        for k, share in enumerate(shares)
+        {"seconds": 100.0 * (k + 1), "step": k, "all": [proportion, 0, 1]}
+        for k, proportion in enumerate(proportions)
     ]
     return {"curve": points}
 
@@ -57,7 +57,7 @@ def test_the_page_tells_after_which_share_of_its_seconds_each_of_ours_does_as_we
     assert lines[0].endswith("| seed 0: Latte, 0.20 | seed 1: Latte, 0.06 |")
     assert lines[2:] == [
         f"| latent DiT | {100 / peers.SECONDS:.2f} |  |",
-        "| latent DiT, not taught |  |  |",
+        "| latent DiT, not aligned |  |  |",
         "| latent U-Net |  |  |",
         "| pixel U-Net | more than 1.00 |  |",
         "",
@@ -66,7 +66,7 @@ def test_the_page_tells_after_which_share_of_its_seconds_each_of_ours_does_as_we
     assert peers.sooner(theirs) == []
 
 
-def test_who_raced_compiled_is_told_beside_the_table():
+def test_who_raced_compiled_is_reported_beside_the_table():
     name = "Latte on our latents"
     slow, fast = _run(0.2) | {"steps": 1000}, _run(0.4) | {"steps": 1500}
     assert peers.with_compiler({name: {"1": slow}}) == []
@@ -75,7 +75,7 @@ def test_who_raced_compiled_is_told_beside_the_table():
         "0.40 instead of 0.20 (seed 1)."
     ]
     one = peers.compiled(contestants.CONTESTANTS[name])
-    assert one.name == name + peers.COMPILED and one.plan.compiled
+    assert one.name == name + peers.COMPILED and one.config.compile
 
 
 def test_latents_are_held_against_pixels_seed_by_seed():
@@ -88,32 +88,34 @@ def test_latents_are_held_against_pixels_seed_by_seed():
 
 def test_the_page_of_results_shows_the_race_that_is_kept():
     page = (peers.DOCS / "results.md").read_text(encoding="utf-8")
-    found = peers.read()
-    assert peers.results.between(page, "race", peers.section(found)) == page
+    found = peers.load()
+    assert peers.tables.between(page, "race", peers.section(found)) == page
     for name, runs in found.items():
         for run in runs.values() if name != "trials" else ():
+            one = contestants.CONTESTANTS[name.removesuffix(peers.COMPILED)]
+            assert run["settings"] == one.settings
             last = run["curve"][-1]
             assert last["seconds"] == pytest.approx(peers.SECONDS, rel=0.02)
             assert last["all"][1] <= last["all"][0] <= last["all"][2]
 
 
 @pytest.mark.parametrize("name", ["latent U-Net", "pixel U-Net"])
-def test_a_contestant_learns_until_its_seconds_are_spent_and_is_looked_at_on_the_way(
+def test_a_contestant_learns_until_its_seconds_are_spent_and_is_evaluated_on_the_way(
     name, monkeypatch
 ):
     one = replace(contestants.CONTESTANTS[name], every=1.0)
-    one = replace(one, plan=replace(one.plan, batch=2))
+    one = replace(one, config=replace(one.config, batch_size=2))
     ticks = itertools.count(0, 0.5)  # two a step, one before it and one after
     monkeypatch.setattr(peers, "clock", lambda: next(ticks))
-    monkeypatch.setattr(contestants, "KEPT", 4)
-    monkeypatch.setattr(peers, "ASKED", 2)
+    monkeypatch.setattr(contestants, "DATASET_SIZE", 4)
+    monkeypatch.setattr(peers, "TEST_SIZE", 2)
     monkeypatch.setattr(contestants, "STEPS", 2)
-    found, drawn = peers.race(one, 0, 3.0, asked=3)
+    found, generated = peers.race(one, 0, 3.0, n=3)
     assert [point["seconds"] for point in found["curve"]] == [1.0, 2.0, 3.0]
     assert [point["step"] for point in found["curve"]] == [2, 4, 6]
     assert found["steps"] == 6 and found["by"] == "minivid"
-    assert drawn.shape[1:] == (3, 17, 32, 32) and drawn.abs().max() <= 1
-    assert peers.race(one, 0, 0.1, asked=3)[0]["steps"] == 1
+    assert generated.shape[1:] == (3, 17, 32, 32) and generated.abs().max() <= 1
+    assert peers.race(one, 0, 0.1, n=3)[0]["steps"] == 1
 
 
 NETWORKS = {
@@ -124,17 +126,19 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("library", NETWORKS)
-def test_other_libraries_are_told_the_sentence_and_the_noise_level(library):
+def test_other_libraries_are_conditioned_on_the_prompt_and_the_noise_level(library):
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     torch.manual_seed(0)
     network = NETWORKS[library]()
-    sentences = ["a red 3 moves up", "a blue 7 moves left"]
-    hear = contestants.video.tokens if library == "diffusers" else contestants.clips.understand
-    x_t, asked = torch.randn(2, 3, 17, 32, 32), hear(sentences)
+    prompts = ["a red 3 moves up", "a blue 7 moves left"]
+    tokens = library == "diffusers"
+    encode_text = contestants.formats.tokenize if tokens else contestants.encode_prompts
+    x_t, cond = torch.randn(2, 3, 17, 32, 32), encode_text(prompts)
     with torch.no_grad():
-        y = network(x_t, torch.tensor([0.5, 0.5]), asked)
-        other = network(x_t, torch.tensor([0.5, 0.5]), asked.flip(0))
-        later = network(x_t, torch.tensor([0.6, 0.6]), asked)
+        y = network(x_t, torch.tensor([0.5, 0.5]), cond)
+        of_another_prompt = network(x_t, torch.tensor([0.5, 0.5]), cond.flip(0))
+        at_another_level = network(x_t, torch.tensor([0.6, 0.6]), cond)
     assert y.shape == x_t.shape
-    assert not torch.allclose(y, other) and not torch.allclose(y, later)
+    assert not torch.allclose(y, of_another_prompt)
+    assert not torch.allclose(y, at_another_level)

@@ -7,21 +7,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivid.world import captions, scene
+from minivid.world import captions, random_scenes, scene
 from minivid.world.scene import Description, Subject
 
 
 def test_ten_thousand_scenes_are_read_back_from_their_captions():
     generator = torch.Generator().manual_seed(1)
-    for one in scene.draw_scenes(10_000, 0, scene.FULL):
+    for one in random_scenes.draw_scenes(10_000, 0, random_scenes.FULL):
         truth = one.describe()
-        assert captions.parse(captions.write(truth, generator)) == captions.said_by(truth)
+        assert captions.parse(captions.write(truth, generator)) == captions.as_parsed(truth)
 
 
 def test_what_is_left_unsaid_is_unsaid_and_what_is_said_is_true():
     generator = torch.Generator().manual_seed(2)
     unsaid = 0
-    for one in scene.draw_scenes(1000, 1, scene.FULL):
+    for one in random_scenes.draw_scenes(1000, 1, random_scenes.FULL):
         truth = one.describe()
         read = captions.parse(captions.write(truth, generator, keep=0.5))
         for key in ("camera", "light", "style"):
@@ -59,7 +59,7 @@ def test_any_description_survives_any_phrasing(subjects, camera, light, style, s
 def test_every_phrase_of_the_grammar_is_written_sometimes():
     generator = torch.Generator().manual_seed(3)
     text = "|".join(
-        captions.write(one.describe(), generator) for one in scene.draw_scenes(4000, 2, scene.FULL)
+        captions.write(one.describe(), generator) for one in random_scenes.draw_scenes(4000, 2, random_scenes.FULL)
     )
     for phrase in (*captions._MEANING, *captions._HEADING, *captions.VERBS, *captions.NUMBERS):
         assert phrase in text, phrase
@@ -101,7 +101,7 @@ def test_other_sentences_are_answered_with_what_would_work(sentence, hint):
 
 def test_every_word_of_every_caption_is_offered_after_those_before_it():
     generator = torch.Generator().manual_seed(5)
-    for one in scene.draw_scenes(15, 2, scene.FULL):
+    for one in random_scenes.draw_scenes(15, 2, random_scenes.FULL):
         words = captions.write(one.describe(), generator).split()
         for k, word in enumerate(words):
             so_far = " ".join(words[:k])

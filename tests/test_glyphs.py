@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivid import recipes
-from minivid.world import glyphs, render, scene
+from minivid.world import glyphs, random_scenes, render, scene
 
 AXIS = ((torch.arange(glyphs.SIZE) + 0.5) / glyphs.SIZE - 0.5) * glyphs.REACH
 STEP = glyphs.REACH / glyphs.SIZE
@@ -93,7 +93,7 @@ def files(tmp_path):
 def test_mnist_flies_through_the_room_as_any_hand(files):
     folder, hashes = files
     hand = glyphs.Mnist(folder, hashes=hashes)
-    scenes = scene.draw_scenes(4, 1)
+    scenes = random_scenes.draw_scenes(4, 1)
     drawn, ours = render.video(scenes, 5, hand=hand), render.video(scenes, 5)
     assert (drawn == render.video(scenes, 5, hand=hand)).all()
     bright = [(video.amax(1) > 0).float().mean() for video in (drawn, ours)]

@@ -1,17 +1,18 @@
-"""The listener: real strokes are heard to the sample, hums are told from strokes, lags come back."""
+"""The listener: real strokes are heard to the sample, hums are told from strokes, delays come back."""
 
 import pytest
 import torch
 
-from minivid import listener
-from minivid.world import scene, sound
+from minivid.formats import SAMPLE_RATE
+from minivid.measure import listener
+from minivid.world import random_scenes, scene, sound
 
-FULL = scene.draw_scenes(60, 11, scene.FULL)
+FULL = random_scenes.draw_scenes(60, 11, random_scenes.FULL)
 END = 17 / 8 - 0.06  # later strokes have no time to sound
 
 
 @pytest.fixture(scope="module")
-def heard():
+def transcriptions():
     return listener.listen(sound.audio(FULL))
 
 
@@ -19,73 +20,73 @@ def _strokes(one: scene.Scene) -> list[tuple[float, int]]:
     return [(hit.seconds, one.bodies[hit.body].digit) for hit in one.hits(END)]
 
 
-def _apart(told: listener.Heard, seconds: float, digit: int) -> float:
-    same = told.seconds[told.digits == digit]
+def _error(found: listener.Transcription, seconds: float, digit: int) -> float:
+    same = found.seconds[found.digits == digit]
     return (same - seconds).abs().min().item() if len(same) else 1.0
 
 
-def test_nearly_every_stroke_is_heard_within_a_millisecond(heard):
-    apart = torch.tensor(
+def test_nearly_every_stroke_is_heard_within_a_millisecond(transcriptions):
+    errors = torch.tensor(
         [
-            _apart(told, *stroke)
-            for one, told in zip(FULL, heard, strict=True)
+            _error(found, *stroke)
+            for one, found in zip(FULL, transcriptions, strict=True)
             for stroke in _strokes(one)
         ]
     )
-    assert len(apart) > 100
-    assert (apart < 0.05).float().mean() > 0.98
-    assert apart.median() < 0.001
+    assert len(errors) > 100
+    assert (errors < 0.05).float().mean() > 0.98
+    assert errors.median() < 0.001
 
 
-def test_nothing_is_heard_that_was_not_struck(heard):
-    for one, told in zip(FULL, heard, strict=True):
+def test_nothing_is_heard_that_was_not_struck(transcriptions):
+    for one, found in zip(FULL, transcriptions, strict=True):
         struck = [hit.seconds for hit in one.hits(3.0)]
-        for seconds in told.seconds.tolist():
+        for seconds in found.seconds.tolist():
             assert min((abs(seconds - at) for at in struck), default=9) < 0.05
 
 
-def test_the_digits_that_hum_are_named(heard):
-    for one, told in zip(FULL, heard, strict=True):
-        assert told.humming == {body.digit for body in one.bodies if body.hum}
+def test_the_digits_that_hum_are_named(transcriptions):
+    for one, found in zip(FULL, transcriptions, strict=True):
+        assert found.humming == {body.digit for body in one.bodies if body.hum}
 
 
-def test_a_hum_s_loudness_is_the_scene_s(heard):
+def test_a_hum_s_loudness_is_the_scene_s(transcriptions):
     pairs = []
-    for one, told in zip(FULL, heard, strict=True):
+    for one, found in zip(FULL, transcriptions, strict=True):
         if len({body.digit for body in one.bodies}) < len(one.bodies):
             continue  # two hums of one pitch are one tone
-        seconds = torch.arange(told.hums.shape[1]) * listener.HUM_STEP / scene.SAMPLE_RATE
+        seconds = torch.arange(found.hums.shape[1]) * listener.HUM_STEP / SAMPLE_RATE
         pairs += [
-            (told.hums[b.digit], b.hum.loudness(seconds.double())) for b in one.bodies if b.hum
+            (found.hums[b.digit], b.hum.loudness(seconds.double())) for b in one.bodies if b.hum
         ]
     errors = torch.stack([(a - b).abs().median() for a, b in pairs])
     assert len(pairs) > 15
     assert errors.median() < 0.03
 
 
-@pytest.mark.parametrize("lag", [37, 1024])
-def test_a_shifted_sound_is_heard_later_by_as_much(heard, lag):
-    late = listener.listen(sound.audio(FULL[:20]).roll(lag, 1))
-    for was, now in zip(heard[:20], late, strict=True):
+@pytest.mark.parametrize("delay", [37, 1024])
+def test_a_delayed_sound_is_heard_later_by_as_much(transcriptions, delay):
+    delayed = listener.listen(sound.audio(FULL[:20]).roll(delay, 1))
+    for was, found in zip(transcriptions[:20], delayed, strict=True):
         before = was.seconds[was.seconds < 1.8]
         for seconds, digit in zip(before, was.digits, strict=False):
-            assert _apart(now, seconds + lag / scene.SAMPLE_RATE, digit) < 0.002
+            assert _error(found, seconds + delay / SAMPLE_RATE, digit) < 0.002
 
 
 @pytest.mark.parametrize("digit", scene.DIGITS)
 def test_a_weak_note_out_of_phase_is_still_that_note(digit):
-    seconds = torch.arange(17408, dtype=torch.float64) / scene.SAMPLE_RATE - 0.8
+    seconds = torch.arange(17408, dtype=torch.float64) / SAMPLE_RATE - 0.8
     played = torch.where(seconds < 0, 0.0, sound.note(seconds, torch.tensor(sound.NOTES[digit])))
-    (told,) = listener.listen(-0.6 * played[None].float())
-    assert told.digits.tolist() == [digit]
-    assert abs(told.seconds.item() - 0.8) < 0.002
-    assert abs(told.strengths.item() - 0.6) < 0.1
+    (found,) = listener.listen(-0.6 * played[None].float())
+    assert found.digits.tolist() == [digit]
+    assert abs(found.seconds.item() - 0.8) < 0.002
+    assert abs(found.strengths.item() - 0.6) < 0.1
 
 
 def test_silence_and_noise_hold_no_notes():
     noise = 0.03 * torch.randn(4, 17408, generator=torch.Generator().manual_seed(0))
-    for told in listener.listen(torch.cat([torch.zeros(1, 17408), noise])):
-        assert len(told.seconds) == 0 and told.humming == set()
+    for found in listener.listen(torch.cat([torch.zeros(1, 17408), noise])):
+        assert len(found.seconds) == 0 and found.humming == set()
 
 
 def test_sound_of_another_shape_is_refused():

@@ -1,87 +1,151 @@
-"""The score of the video model: real clips reach its ceilings, clips that fall apart its floors."""
+"""Recipes are found in their folder, in the order in which they need each other, and build what ships."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from minivid.recipes import clips
-from minivid.world import captions, render, scene
+from minivid import pipeline, recipes, weights
+from minivid.models.codec import VIDEO_CODECS, AudioCodec, VideoCodec
+from minivid.models.text_to_video import TextToAudioVideo, TextToVideo
+from minivid.models.unet import UNet, UNetConfig, VideoUNet, VideoUNetConfig
 
-N = 264  # more than toy-FVD needs
+FOLDER = Path(recipes.__file__).parent
+MADE_UP = """
+from minivid.recipes import judge
+from minivid.recipes.recipe import Recipe
 
-
-def _real(network, sentences, seed):
-    """What an ideal model draws: a real clip of each sentence."""
-    asked = [captions.parse(sentence) for sentence in sentences]
-    return render.video(scene.draw_scenes(len(asked), seed, descriptions=asked))
-
-
-@pytest.fixture(scope="module")
-def score():
-    """clips.score of a way to draw, once for each."""
-    found = {}
-
-    def of(name, draw):
-        if name not in found:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(clips, "draw", draw)
-                found[name] = clips.score(None, N, 5)
-        return found[name]
-
-    return of
+RECIPE = Recipe(
+    what="made up",
+    build=judge.RECIPE.build,
+    draw_batch=judge.draw_batch,
+    loss=judge.loss,
+    configs={{"gpu": judge.CONFIG}},
+    score=judge.score,
+    needs={needs},
+)
+"""
 
 
-def test_real_clips_reach_every_ceiling(score):
-    table = score("real", _real)
-    for key in ("digit", "colour", "heading", "all", "unseen_digit", "unseen_all"):
-        assert table[key]["ours"] > 0.99 and table[key]["ceiling"] > 0.99 > table[key]["floor"]
-    assert table["identity"]["ours"] == table["identity"]["ceiling"] == 1
-    assert table["identity"]["floor"] < 0.02
-    assert table["flicker"]["ours"] == pytest.approx(table["flicker"]["ceiling"], rel=0.1)
-    assert table["off_course"]["ours"] < 0.002 and table["velocity_error"]["ours"] < 0.02
-    assert table["reflection_error"]["ours"] < 0.05 < table["reflection_error"]["floor"]
-    assert table["toy_fvd"]["ours"] < 1.3 * table["toy_fvd"]["ceiling"]
-    for row in table.values():
-        assert row["interval"][0] <= row["ours"] <= row["interval"][1]
+def _follows_needs(found: dict[str, recipes.Recipe]) -> bool:
+    names = list(found)
+    return all(set(found[name].needs) <= set(names[:k]) for k, name in enumerate(names))
 
 
-def test_clips_out_of_order_fall_to_the_floors_of_motion_and_keep_what_has_no_order(score):
-    order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
-    table = score("shuffled", lambda *given: _real(*given)[:, :, order])
-    for key in ("flicker", "off_course", "velocity_error", "reflection_error", "toy_fvd"):
-        row = table[key]
-        assert row["ours"] > 0.6 * row["floor"] > row["ceiling"], key
-    assert table["digit"]["ours"] > 0.99 and table["identity"]["ours"] == 1
-    assert table["heading"]["ours"] < 0.6
+def test_every_module_with_a_recipe_is_a_model_and_comes_after_those_it_needs():
+    modules = {
+        path.stem
+        for path in FOLDER.glob("*.py")
+        if re.search(r"^RECIPE\b", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert recipes.RECIPES.keys() == modules and len(modules) > 10
+    assert _follows_needs(recipes.RECIPES)
+    for name, recipe in recipes.RECIPES.items():
+        assert recipe is sys.modules[f"minivid.recipes.{name}"].RECIPE
+        assert recipe.configs.keys() <= set(recipes.SCALES)
+    for at in recipes.SCALES:
+        names = recipes.trained_at(at)
+        assert names == [name for name in recipes.RECIPES if at in recipes.RECIPES[name].configs]
+        assert _follows_needs({name: recipes.RECIPES[name] for name in names})
 
 
-def test_noise_makes_every_measure_of_motion_worse_the_more_of_it(score):
-    def noisy(level):
-        def draw(network, sentences, seed):
-            video = _real(network, sentences, seed)
-            shake = torch.randn(video.shape, generator=torch.Generator().manual_seed(seed))
-            return (video + level * shake).clamp(-1, 1)
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """Write modules into a folder in which recipes are looked for, too."""
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
+    before = set(sys.modules)
 
-        return draw
+    def write(**needs: tuple[str, ...]):
+        for name, names in needs.items():
+            (tmp_path / f"{name}.py").write_text(MADE_UP.format(needs=names), encoding="utf-8")
+        (tmp_path / "a_helper.py").write_text("X = 1", encoding="utf-8")
+        return recipes._found()
 
-    rows = [
-        score("real", _real),
-        *(score(f"noise {x}", noisy(x)) for x in (0.15, 0.4)),
-    ]
-    for key in ("flicker", "off_course", "velocity_error", "toy_fvd"):
-        clean, some, more = (row[key]["ours"] for row in rows)
-        assert clean < some < more, key
-
-
-def test_few_clips_are_scored_without_toy_fvd_and_not_refused():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clips, "draw", _real)
-        assert "toy_fvd" not in clips.score(None, 20, 5)
+    yield write
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+        vars(recipes).pop(name.rpartition(".")[2], None)
 
 
-def test_an_empty_sentence_says_nothing_and_wordings_of_one_wish_are_near():
-    nothing, one, other, another = clips.understand(
-        ["", "a red 3 moves up", "a red three goes upwards", "a blue 8 moves left"]
-    )
-    assert (nothing == 0).all()
-    near, far = (torch.cosine_similarity(one, x, dim=0) for x in (other, another))
-    assert near > 0.9 > 0.7 > far
+def test_a_new_file_with_a_recipe_is_a_new_model(made_up):
+    found = made_up(a_first=("z_last", "words"), z_last=())
+    assert found.keys() - recipes.RECIPES.keys() == {"a_first", "z_last"}
+    names = list(found)
+    assert names.index("a_first") > max(names.index("z_last"), names.index("words"))
+    assert _follows_needs(found)
+    rest = {name: recipe for name, recipe in found.items() if name in recipes.RECIPES}
+    assert rest == recipes.RECIPES, "the others are what they were"
+    assert found["a_first"].what == "made up"
+
+
+def test_who_asks_for_what_is_not_there_is_told_what_is():
+    with pytest.raises(ValueError, match="'a_helper'. There are:.*judge"):
+        recipes.recipe("a_helper")
+    with pytest.raises(ValueError, match="joint_64 has no configuration.*--scale gpu"):
+        recipes.config_of("joint_64", "laptop")
+
+
+def test_what_is_shipped_is_what_a_laptop_can_train():
+    stored = {path.stem for path in weights.folder().glob("*.safetensors")}
+    assert set(recipes.shipped()) == stored == {p.stem for p in weights.folder().glob("*.json")}
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_a_network_is_built_of_no_other_weights_than_those_it_needs(name, tmp_path, monkeypatch):
+    stored = weights.folder()
+    needed, asked = set(), [name]
+    while asked:
+        more = recipes.RECIPES[asked.pop()].needs
+        needed |= set(more)
+        asked += more
+    missing = needed - set(recipes.shipped())
+    for other in needed - missing:
+        for suffix in (".safetensors", ".json"):
+            shutil.copy(stored / (other + suffix), tmp_path)
+    monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
+    for other in missing:
+        weights.save(other, recipes.RECIPES[other].build(), {})
+    network = recipes.RECIPES[name].build()
+    assert any(parameter.requires_grad for parameter in network.parameters())
+
+
+# Presets -----------------------------------------------------------------------------------------
+
+PRESETS = {
+    "video": lambda: TextToVideo(pipeline.video_config()),
+    "joint": lambda: TextToAudioVideo(pipeline.joint_config()),
+    "pixels": lambda: UNet(UNetConfig(width=64)),
+    "clips": lambda: VideoUNet(VideoUNetConfig(width=64, blocks=1)),
+    "latents": lambda: VideoUNet(VideoUNetConfig(8, width=32, blocks=1, patch=1, temporal_patch=1)),
+    "video_codec": lambda: VideoCodec(VIDEO_CODECS[32]),
+    "video_codec_64": lambda: VideoCodec(VIDEO_CODECS[64]),
+    "audio_codec": AudioCodec,
+}
+
+
+def _count(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_as_many_parameters_as_its_card_says(name):
+    assert _count(PRESETS[name]()) == weights.card(name)["parameters"]
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_a_recipe_builds_a_network_of_as_many_parameters_as_its_card_says(name):
+    network, stored = recipes.recipe(name).build(), recipes.load(name)
+    assert _count(network) == _count(stored) == weights.card(name)["parameters"]
+
+
+@pytest.mark.parametrize("size", VIDEO_CODECS)
+def test_models_of_larger_clips_differ_from_those_of_usual_ones_in_their_latents_alone(size):
+    channels = VIDEO_CODECS[size].channels
+    video, joint = pipeline.video_config(size), pipeline.joint_config(size)
+    assert video.channels == joint.channels == channels
+    usual = _count(TextToVideo(pipeline.video_config()))
+    numbers = 4 * (channels - VIDEO_CODECS[32].channels)  # more in a token, of 2×2 latents
+    assert _count(TextToVideo(video)) == usual + numbers * (2 * video.width + 1)

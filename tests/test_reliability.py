@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,10 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import checkpoints, files, recipes, train, weights
-from minivid.recipes.recipe import entry
+from minivid import files, recipes, training, weights
+from minivid.__main__ import main
+from minivid.measure.rows import proportion_row
+from minivid.recipes import flops, runs
+from minivid.training import TrainConfig, checkpoint
 
-PLAN = train.Plan(12, 4, 1e-2, warmup=2, muon=0.02)
+CONFIG = TrainConfig(12, 4, 1e-2, warmup=2, muon_lr=0.02)
 
 
 def _network():
@@ -21,16 +25,16 @@ def _network():
     return nn.Sequential(nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 8))
 
 
-def _draw(generator):
-    return (torch.randn(PLAN.batch, 8, generator=generator),)
+def _draw_batch(rng):
+    return (torch.randn(CONFIG.batch_size, 8, generator=rng),)
 
 
-def _loss(network, batch, generator):
+def _loss(network, batch, rng):
     return (network(batch[0]) - batch[0].roll(1, 1)).square().mean()
 
 
-def _steps(checkpoint=None, plan=PLAN, network=None, every=3):
-    return train.train(network or _network(), _loss, _draw, plan, checkpoint, every)
+def _steps(path=None, config=CONFIG, network=None, every=3):
+    return training.train(network or _network(), _loss, _draw_batch, config, path, every)
 
 
 def _losses(*arguments, **options):
@@ -42,19 +46,19 @@ import itertools, os, random, signal, sys, time
 from pathlib import Path
 import torch
 from torch import nn
-from minivid import train
+from minivid.training import TrainConfig, train
 
 EVERY, KILLS = 5, 20
 torch.set_num_threads(1)
 folder, chance = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
-plan = train.Plan(4000, 4, 1e-3, muon=0.02)
+config = TrainConfig(4000, 4, 1e-3, muon_lr=0.02)
 
 def steps(checkpoint):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(64, 256), nn.SiLU(), nn.Linear(256, 64))
-    draw = lambda draws: (torch.randn(4, 64, generator=draws),)
-    loss = lambda network, batch, draws: (network(batch[0]) - batch[0].roll(1, 1)).square().mean()
-    return train.train(network, loss, draw, plan, checkpoint, EVERY)
+    draw_batch = lambda rng: (torch.randn(4, 64, generator=rng),)
+    loss = lambda network, batch, rng: (network(batch[0]) - batch[0].roll(1, 1)).square().mean()
+    return train(network, loss, draw_batch, config, checkpoint, EVERY)
 
 def live(log):
     for progress in steps(folder / "c.pt"):
@@ -83,13 +87,13 @@ for life in range(KILLS):
     lives.append(read(path))
 end = lives[-1][-1][0] + 20
 last = [(p.step, p.loss) for p in itertools.islice(steps(folder / "c.pt"), 40) if p.step <= end]
-whole = {p.step: p.loss for p in itertools.islice(steps(None), end)}
+uninterrupted = {p.step: p.loss for p in itertools.islice(steps(None), end)}
 for before, after in zip(lives, [*lives[1:], last]):
     reached, again = before[-1][0], after[0][0] - 1
     assert again >= reached - reached % EVERY, (reached, again)
     assert again % EVERY == 0, again
 for life in [*lives, last]:
-    assert life == [(step, whole[step]) for step, _ in life], "other losses than uninterrupted"
+    assert life == [(step, uninterrupted[step]) for step, _ in life], "other losses than uninterrupted"
 assert last[-1][0] == end
 assert not list(folder.glob(".c.pt.*.part")), "half a file was left"
 print(f"{KILLS} kills, {torn} of them while a checkpoint was written")
@@ -123,8 +127,8 @@ def test_a_checkpoint_with_one_wrong_byte_is_refused_and_left_alone(at, tmp_path
 def test_a_checkpoint_of_another_version_says_so(tmp_path):
     path = tmp_path / "c.pt"
     list(_steps(path))
-    checkpoints.write(path, {**checkpoints.read(path), "minivid": "7"})
-    with pytest.raises(ValueError, match="version 7, this code reads 1. Delete"):
+    checkpoint.write(path, {**checkpoint.read(path), "minivid": "7"})
+    with pytest.raises(ValueError, match="version 7, this code reads 2. Delete"):
         _losses(path)
 
 
@@ -139,7 +143,7 @@ def test_weights_with_one_wrong_byte_are_refused(tmp_path, monkeypatch):
 
 
 def test_on_a_full_disk_it_stops_and_goes_on_where_it_was_once_there_is_room(tmp_path, monkeypatch):
-    path, whole, sync = tmp_path / "c.pt", _losses(), os.fsync
+    path, uninterrupted, sync = tmp_path / "c.pt", _losses(), os.fsync
     saved = []
 
     def full(file):
@@ -153,24 +157,24 @@ def test_on_a_full_disk_it_stops_and_goes_on_where_it_was_once_there_is_room(tmp
         losses.extend(progress.loss for progress in steps)
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["c.pt"]
-    assert losses == whole[:8] and _losses(path) == whole[6:]
+    assert losses == uninterrupted[:8] and _losses(path) == uninterrupted[6:]
 
 
-def test_a_folder_that_cannot_be_written_is_told_of_before_the_first_step(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_reported_before_the_first_step(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     drawn = []
-    draw = lambda generator: drawn.append(1) or _draw(generator)  # noqa: E731
+    draw_batch = lambda rng: drawn.append(1) or _draw_batch(rng)  # noqa: E731
     with pytest.raises(OSError, match="cannot be written.*another folder"):
-        next(train.train(_network(), _loss, draw, PLAN, tmp_path / "file" / "c.pt"))
+        next(training.train(_network(), _loss, draw_batch, CONFIG, tmp_path / "file" / "c.pt"))
     closed = tmp_path / "closed"
     closed.mkdir()
 
     def forbidden(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(checkpoints.filelock.FileLock, "acquire", forbidden)
+    monkeypatch.setattr(checkpoint.filelock.FileLock, "acquire", forbidden)
     with pytest.raises(OSError, match="Permission denied.*Make it writable"):
-        next(train.train(_network(), _loss, draw, PLAN, closed / "c.pt"))
+        next(training.train(_network(), _loss, draw_batch, CONFIG, closed / "c.pt"))
     assert not drawn
 
 
@@ -178,10 +182,11 @@ HOLD = """
 import sys
 from pathlib import Path
 from torch import nn, randn
-from minivid import train
-plan = train.Plan(10, 4, 1e-3)
-draw = lambda draws: (randn(4, 8, generator=draws),)
-steps = train.train(nn.Linear(8, 8), lambda n, b, g: n(b[0]).square().mean(), draw, plan, Path(sys.argv[1]))
+from minivid.training import TrainConfig, train
+config = TrainConfig(10, 4, 1e-3)
+draw_batch = lambda rng: (randn(4, 8, generator=rng),)
+loss = lambda network, batch, rng: network(batch[0]).square().mean()
+steps = train(nn.Linear(8, 8), loss, draw_batch, config, Path(sys.argv[1]))
 next(steps)
 print("going", flush=True)
 sys.stdin.read()
@@ -189,12 +194,12 @@ sys.stdin.read()
 
 
 def test_a_second_training_into_one_place_is_refused_until_the_first_has_ended(tmp_path):
-    path, whole = tmp_path / "c.pt", _losses()
+    path, uninterrupted = tmp_path / "c.pt", _losses()
     steps = _steps(path)
     next(steps)
     with pytest.raises(ValueError, match="another training is writing.*Wait.*--runs"):
         _losses(path)
-    assert next(steps).loss == whole[1]  # the first is not disturbed
+    assert next(steps).loss == uninterrupted[1]  # the first is not disturbed
     steps.close()
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -202,7 +207,7 @@ def test_a_second_training_into_one_place_is_refused_until_the_first_has_ended(t
         with pytest.raises(ValueError, match="another training"):
             _losses(path)
         other.kill()  # a lock does not outlive its process
-    assert _losses(path) == whole
+    assert _losses(path) == uninterrupted
 
 
 def test_half_a_file_of_a_killed_training_is_taken_away(tmp_path):
@@ -218,33 +223,36 @@ def test_stopped_before_its_weights_were_scored_it_ships_without_training_again(
 ):
     trained, scored = [], []
 
-    def loss(network, batch, generator):
+    def loss(network, batch, rng):
         trained.append(1)
-        return _loss(network, batch, generator)
+        return _loss(network, batch, rng)
+
+    def draw_batch(config, rng):
+        return _draw_batch(rng)
 
     def score(network, n, seed):
         scored.append((n, seed))
         if len(scored) == 1:
             raise KeyboardInterrupt
-        return {"right": entry([True])}
+        return {"right": proportion_row([True])}
 
-    made = recipes.Recipe("tiny", _network, lambda plan, g: _draw(g), loss, {"laptop": PLAN}, score)
-    monkeypatch.setitem(recipes.RECIPES, "tiny", made)
+    recipe = recipes.Recipe("tiny", _network, draw_batch, loss, {"laptop": CONFIG}, score)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", recipe)
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
     with pytest.raises(KeyboardInterrupt):
-        list(recipes.run("tiny", "laptop", tmp_path))
-    assert not recipes.is_done("tiny", "laptop", tmp_path)
+        list(runs.run("tiny", "laptop", tmp_path))
+    assert not runs.is_done("tiny", "laptop", tmp_path)
     steps = len(trained)
-    ended = list(recipes.run("tiny", "laptop", tmp_path))
-    assert [progress.step for progress in ended] == [PLAN.steps] and scored[1] == (1000, 2)
-    assert len(trained) - steps <= recipes.results.BATCHES  # FLOPs are counted anew
-    assert recipes.is_done("tiny", "laptop", tmp_path)
+    ended = list(runs.run("tiny", "laptop", tmp_path))
+    assert [progress.step for progress in ended] == [CONFIG.steps] and scored[1] == (1000, 2)
+    assert len(trained) - steps <= flops.BATCHES  # FLOPs are counted anew
+    assert runs.is_done("tiny", "laptop", tmp_path)
     assert weights.card("tiny")["score"]["right"]["ours"] == 1.0
     with pytest.raises(ValueError, match="finished training. Delete"):
-        list(recipes.run("tiny", "laptop", tmp_path))
-    recipes.checkpoint_of("tiny", "laptop", tmp_path).unlink()
-    assert next(recipes.run("tiny", "laptop", tmp_path)).step == 1
-    assert not recipes.is_done("tiny", "laptop", tmp_path)
+        list(runs.run("tiny", "laptop", tmp_path))
+    runs.checkpoint_path("tiny", "laptop", tmp_path).unlink()
+    assert next(runs.run("tiny", "laptop", tmp_path)).step == 1
+    assert not runs.is_done("tiny", "laptop", tmp_path)
 
 
 def test_what_is_in_the_way_of_a_folder_is_said(tmp_path):
@@ -255,6 +263,57 @@ def test_what_is_in_the_way_of_a_folder_is_said(tmp_path):
 
 
 def test_a_batch_in_no_parts_or_in_more_than_it_has_is_refused():
-    for parts in (0, PLAN.batch + 1):
-        with pytest.raises(ValueError, match=f"{parts} parts of a batch of 4: allowed are 1 to 4"):
-            next(_steps(plan=replace(PLAN, parts=parts)))
+    for n in (0, CONFIG.batch_size + 1):
+        refused = f"{n} micro-batches of a batch of 4: allowed are 1 to 4"
+        with pytest.raises(ValueError, match=refused):
+            next(_steps(config=replace(CONFIG, micro_batches=n)))
+
+
+COMMAND = [sys.executable, "-m", "minivid"]
+
+
+def test_from_a_shell_a_sentence_becomes_a_file(tmp_path):
+    out = tmp_path / "clips" / "x.mp4"
+    ask = ["sample", "a red 3 moves right", "--steps", "2", "--out", str(out)]
+    done = subprocess.run([*COMMAND, *ask], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert str(out) in done.stdout and "with sound" in done.stdout
+    assert out.read_bytes()[4:8] == b"ftyp"  # as an MP4 begins
+
+
+def test_from_a_shell_what_cannot_be_done_is_said_in_one_line_and_changes_nothing(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "score", "nosuch"], capture_output=True, text=True, cwd=tmp_path, timeout=300
+    )
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("minivid: no model is called 'nosuch'. There are: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [[], ["sample"], ["train"], ["score"], ["experiment"]])
+def test_every_command_says_what_it_takes(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    assert "usage: python -m minivid" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "score", "experiment"])
+def test_a_name_that_nothing_has_gets_a_plain_error_with_those_that_there_are(
+    command, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main([command, "nosuch"]) == 1
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"minivid: no \w+ is called 'nosuch'\. There are: .+\.\n", printed.err)
+    assert not printed.out and not list(tmp_path.iterdir())
+
+
+def test_a_model_that_there_is_not_cannot_be_sampled(tmp_path, capsys):
+    out = tmp_path / "x.mp4"
+    with pytest.raises(SystemExit) as left:
+        main(["sample", "a red 3 moves right", "--model", "nosuch", "--out", str(out)])
+    assert left.value.code == 2 and not out.exists()
+    error = capsys.readouterr().err
+    assert "invalid choice: 'nosuch'" in error and "joint" in error and "video" in error

@@ -9,18 +9,20 @@ import torch
 from PIL import Image
 
 from minivid import show
-from minivid.world import render, scene
+from minivid.formats import SAMPLE_RATE
+from minivid.show import figures, media
+from minivid.world import random_scenes, render
 
 
 @pytest.fixture(scope="module")
 def clip():
-    return render.video(scene.draw_scenes(1, 3, scene.FULL))[0]
+    return render.video(random_scenes.draw_scenes(1, 3, random_scenes.FULL))[0]
 
 
 def _click(second: float, seconds: float) -> torch.Tensor:
-    sound = torch.zeros(round(seconds * show.SAMPLE_RATE))
-    start = round(second * show.SAMPLE_RATE)
-    tone = torch.sin(torch.arange(800) * 2 * np.pi * 880 / show.SAMPLE_RATE)
+    sound = torch.zeros(round(seconds * SAMPLE_RATE))
+    start = round(second * SAMPLE_RATE)
+    tone = torch.sin(torch.arange(800) * 2 * np.pi * 880 / SAMPLE_RATE)
     sound[start : start + 800] = 0.8 * tone
     return sound
 
@@ -32,14 +34,14 @@ def _decode(data: bytes) -> tuple[np.ndarray, np.ndarray, int]:
         if not file.streams.audio:
             return frames, np.zeros(0), 0
         resampler = av.AudioResampler("flt", "mono")
-        parts = [
+        pieces = [
             (float(one.time), one.to_ndarray()[0], one.sample_rate)
             for packet in file.decode(audio=0)
             for one in resampler.resample(packet)
         ]
-    rate = parts[0][2]
-    sound = np.zeros(round((parts[-1][0] + 1) * rate), np.float32)
-    for time, part, _ in parts:
+    rate = pieces[0][2]
+    sound = np.zeros(round((pieces[-1][0] + 1) * rate), np.float32)
+    for time, part, _ in pieces:
         at = max(0, round(time * rate))
         sound[at : at + len(part)] = part
     return frames, sound, rate
@@ -74,8 +76,8 @@ def test_a_video_comes_back_in_its_colours_with_its_click_in_time(encode, clip):
     frames, sound, rate = _decode(encode(clip, _click(1.3, 17 / 8), scale=8))
     assert frames.shape == (17, 256, 256, 3)
     wanted = show.pixels(clip).transpose(1, 2, 3, 0)
-    seen = frames.reshape(17, 32, 8, 32, 8, 3).mean((2, 4))
-    assert np.abs(seen - wanted).mean() < 4 and np.abs(seen - wanted).max() < 80
+    shown = frames.reshape(17, 32, 8, 32, 8, 3).mean((2, 4))
+    assert np.abs(shown - wanted).mean() < 4 and np.abs(shown - wanted).max() < 80
     onset = (np.abs(sound) > 0.2).argmax() / rate
     assert abs(onset - 1.3) < 0.01
 
@@ -101,7 +103,7 @@ def test_a_mosaic_keeps_each_clip_and_pads_with_white():
 
 def test_a_player_shows_the_animation_first_and_then_both_videos(clip, monkeypatch):
     shown = []
-    monkeypatch.setattr(show, "display", shown.append)
+    monkeypatch.setattr(media, "display", shown.append)
     show.play(clip, _click(0.5, 17 / 8), 'a red 3, <said> & "done"')
     picture, player = shown
     data, about = picture._repr_mimebundle_()
@@ -121,7 +123,7 @@ def test_saving_writes_the_whole_file_or_leaves_the_old_one(clip, tmp_path, monk
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(show.files.os, "fsync", full)
+    monkeypatch.setattr(media.files.os, "fsync", full)
     with pytest.raises(OSError, match="unchanged"):
         show.save(path, -clip)
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
@@ -174,4 +176,4 @@ def test_a_table_writes_intervals_texts_and_gaps():
 def test_many_lines_of_a_plot_all_look_different():
     styles = [show.line_style(k) for k in range(36)]
     assert len(set(styles)) == 36
-    assert styles[:6] == list(zip(show.COLOURS, show.DASHES))
+    assert styles[:6] == list(zip(show.COLOURS, figures.DASHES))

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from minivid.world import scene, sound
+from minivid import formats
+from minivid.world import random_scenes, sound
 from minivid.world.scene import Body, Hum, Scene
 
-RATE = scene.SAMPLE_RATE
+RATE = formats.SAMPLE_RATE
 
 
 def test_every_note_starts_within_one_sample_of_its_hit():
     """Struck alone, the first sound of a scene begins at its first hit, to the sample."""
     checked = 0
-    for one in scene.draw_scenes(300, 0):
+    for one in random_scenes.draw_scenes(300, 0):
         hits = one.hits(17 / 8)
         heard = sound.audio([one])[0].nonzero()[:, 0]
         assert bool(hits) == bool(len(heard))
@@ -25,7 +26,7 @@ def test_every_note_starts_within_one_sample_of_its_hit():
 
 def test_later_notes_start_on_time_too():
     """Taking the earlier notes away leaves silence up to the next hit."""
-    for one in scene.draw_scenes(100, 1):
+    for one in random_scenes.draw_scenes(100, 1):
         hits, samples = one.hits(17 / 8), sound.audio([one])[0].double()
         clock = torch.arange(len(samples), dtype=torch.float64) / RATE
         for hit in hits:
@@ -69,7 +70,7 @@ def test_a_hum_swells_by_its_loudness():
 
 
 def test_sound_has_the_length_of_the_picture_and_stays_in_range():
-    heard = sound.audio(scene.draw_scenes(200, 2, scene.FULL), 13)
+    heard = sound.audio(random_scenes.draw_scenes(200, 2, random_scenes.FULL), 13)
     assert heard.shape == (200, 13 * 1024) and heard.abs().max() <= 1
     with pytest.raises(ValueError, match=r"1 \+ 4k"):
-        sound.audio(scene.draw_scenes(1, 0), 12)
+        sound.audio(random_scenes.draw_scenes(1, 0), 12)

@@ -1,4 +1,4 @@
-"""Sound and picture made apart, in turn or together: who hears whom, and what is learned from what."""
+"""Sound and picture made apart, in turn or together: what attends to what, what is learned from what."""
 
 from dataclasses import replace
 
@@ -6,77 +6,83 @@ import pytest
 import torch
 from torch import nn
 
-from minivid import diffusion, generator
-from minivid.experiments import together
+from minivid import diffusion, pipeline
+from minivid.experiments import together, together_variants
+from minivid.experiments.together_variants import VARIANTS
+from minivid.models.text_to_video import TextToAudioVideo
+from minivid.pipeline import TOKENIZER
 from minivid.recipes import cache
-from minivid.recipes.words import TOKENISER
+
+SMALL = replace(pipeline.joint_config(), width=32, depth=2)
 
 
-def small(name: str) -> generator.TextToClip:
+def small(name: str) -> TextToAudioVideo:
     torch.manual_seed(0)
-    made = together.WAYS[name].network(len(TOKENISER.words), width=32, depth=2)
-    for parameter in made.dit.parameters():
+    network = VARIANTS[name].build(SMALL)
+    for parameter in network.dit.parameters():
         nn.init.normal_(parameter, std=0.15)
-    return made.eval()
+    return network.eval()
 
 
 @pytest.mark.parametrize(
-    "name, hears, sees",
+    "name, video_hears, audio_sees",
     [
         ("apart", False, False),
         ("one after the other", False, True),
         ("together", True, True),
-        ("together, shared thoughts", True, True),
+        ("together, shared feed-forward", True, True),
     ],
 )
-def test_who_looks_at_whom(name, hears, sees):
-    made, tokens = small(name), TOKENISER(["a red 3 moves right"])
-    draws = torch.Generator().manual_seed(0)
-    x_t = torch.randn(1, 8, 5, 8, 8, generator=draws), torch.randn(1, 16, 68, generator=draws)
+def test_what_attends_to_what(name, video_hears, audio_sees):
+    network, tokens = small(name), TOKENIZER(["a red 3 moves right"])
+    rng = torch.Generator().manual_seed(0)
+    video, audio = torch.randn(1, 8, 5, 8, 8, generator=rng), torch.randn(1, 16, 68, generator=rng)
     t = torch.full((1,), 0.5), torch.full((1,), 0.5)
     with torch.no_grad():
-        before = made(x_t, t, tokens)
-        other_sound = made((x_t[0], x_t[1].flip(2)), t, tokens)
-        other_picture = made((x_t[0].flip(2), x_t[1]), t, tokens)
-    assert ((before[0] - other_sound[0]).abs().max() > 1e-4) == hears
-    assert ((before[1] - other_picture[1]).abs().max() > 1e-4) == sees
+        before = network((video, audio), t, tokens)
+        other_audio = network((video, audio.flip(2)), t, tokens)
+        other_video = network((video.flip(2), audio), t, tokens)
+    assert ((before[0] - other_audio[0]).abs().max() > 1e-4) == video_hears
+    assert ((before[1] - other_video[1]).abs().max() > 1e-4) == audio_sees
 
 
-def test_the_clock_and_the_count_are_told_otherwise():
-    plain, counting = small("together"), small("together, no common clock")
-    assert plain.moments(68)[1, 0] == 3 / 32 and counting.moments(68)[1, 0] == 0.5
-    sizes = {name: sum(p.numel() for p in small(name).parameters()) for name in together.WAYS}
-    shared = sizes.pop("together, shared thoughts")
+def test_sound_without_shared_time_counts_its_tokens_and_a_shared_feed_forward_saves_parameters():
+    usual, counting = small("together"), small("together, no shared time")
+    assert usual.audio_positions(68)[1, 0] == 3 / 32 and counting.audio_positions(68)[1, 0] == 0.5
+    sizes = {name: sum(p.numel() for p in small(name).parameters()) for name in VARIANTS}
+    shared = sizes.pop("together, shared feed-forward")
     assert len(set(sizes.values())) == 1 and shared < min(sizes.values())
 
 
-def test_in_turn_half_learn_pictures_and_half_sounds_of_pictures_that_are_there():
-    first, second = together.one_by_one(4000, torch.Generator().manual_seed(0))
-    pictures = second == 1
+def test_in_turn_half_learn_pictures_and_half_sounds_of_pictures_that_are_given():
+    levels = together_variants.OneByOne()
+    video, audio = levels.draw(4000, torch.Generator().manual_seed(0))
+    pictures = audio == 1
     assert 0.45 < pictures.float().mean() < 0.55
-    assert (first[pictures] > 0).all() and (first[~pictures] == 0).all()
-    assert ((second[~pictures] > 0) & (second[~pictures] < 1)).all()
-    t, behind = together.alone(10, torch.Generator().manual_seed(0))
-    assert behind.equal(diffusion.shift(t, generator.LEAD))
+    assert (video[pictures] > 0).all() and (video[~pictures] == 0).all()
+    assert ((audio[~pictures] > 0) & (audio[~pictures] < 1)).all()
+    t, behind = together_variants.Alone().draw(10, torch.Generator().manual_seed(0))
+    assert behind.equal(diffusion.time_shift(t, pipeline.AUDIO_SHIFT))
 
 
-def test_every_way_is_learned_and_asked(tmp_path, monkeypatch):
+def test_every_variant_is_trained_and_generates(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "FOLDER", tmp_path)
-    monkeypatch.setattr(together, "KEPT", 8)
-    plan = replace(together.PLAN, steps=2, batch=2, warmup=1, compiled=False)
-    monkeypatch.setattr(together.trained, "__defaults__", (plan,))
-    together.data.cache_clear()
-    asked, walk = [], generator.JointGenerator.walk
+    monkeypatch.setattr(together, "DATASET_SIZE", 8)
+    config = replace(together.CONFIG, steps=2, batch_size=2, warmup=1, compile=False)
+    monkeypatch.setattr(together.train, "__defaults__", (config,))
+    together.training_set.cache_clear()
+    asked, generate = [], pipeline.Pipeline.generate
 
-    def follow(self, *args, **settings):
-        asked.append((self.known[0] is not None, self.lead))
-        return walk(self, *args, **settings)
+    def spy(self, *args, **settings):
+        asked.append((settings.get("condition"), self.audio_shift))
+        return generate(self, *args, **settings)
 
-    monkeypatch.setattr(generator.JointGenerator, "walk", follow)
+    monkeypatch.setattr(pipeline.Pipeline, "generate", spy)
     found = together.run(0, lambda steps, total, what: steps, n=6)
-    together.data.cache_clear()
-    assert found.keys() == {"real", "same words", together.EQUAL, *together.WAYS}
+    together.training_set.cache_clear()
+    assert found.keys() == {"real", "same words", together.EQUAL, *VARIANTS}
     assert found["real"]["onset_f1"][0] > found["same words"]["onset_f1"][0]
     assert found["real"]["onset_f1"][0] > 0.8 > found["together"]["onset_f1"][0]
-    assert sum(given for given, _ in asked) == 1, "who goes in turn draws twice, then for a picture"
-    assert sum(lead == 1 for _, lead in asked) == 1 and len(asked) == len(together.WAYS) + 2
+    given = [condition for condition, _ in asked if condition is not None]
+    assert len(given) == 1 and given[0].video.mask.all(), "in turn: first both, then for a picture"
+    assert sum(shift == 1 for _, shift in asked) == 1 and len(asked) == len(VARIANTS) + 2

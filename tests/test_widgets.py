@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
-from minivid import diffusion, show, widgets
+from minivid import diffusion, show
 from minivid.exercises import check
-from minivid.world import captions, render, scene, sound
+from minivid.show import widgets
+from minivid.world import captions, random_scenes, render, scene, sound
 
 
 def _all(widget):
@@ -32,9 +33,9 @@ def test_each_knob_of_the_scene_builder_redraws_the_picture():
         before = strip.value, player.value
         _named(panel, name).value = value
         assert strip.value != before[0] and player.value != before[1], name
-    told = captions.parse(sentence.value)
-    assert told.subjects == (scene.Subject(8, "cyan", "left", True),)
-    assert (told.camera, told.light, told.style) == ("zoom in", "dims", "outlined")
+    described = captions.parse(sentence.value)
+    assert described.subjects == (scene.Subject(8, "cyan", "left", True),)
+    assert (described.camera, described.light, described.style) == ("zoom in", "dims", "outlined")
 
 
 def test_no_setting_of_the_knobs_leaves_the_room():
@@ -48,15 +49,15 @@ def test_no_setting_of_the_knobs_leaves_the_room():
 
 
 def test_the_noise_slider_shows_an_error_that_grows_with_the_noise():
-    clean = render.portraits(scene.draw_scenes(3, 1))
+    clean = render.portraits(random_scenes.draw_scenes(3, 1))
     path = diffusion.RectifiedFlow()
 
     def trusting(x_t, t):  # takes the noise for the picture
         return x_t
 
-    errors = [widgets.look_through(trusting, clean, t, path, "clean")[1] for t in (0.1, 0.5, 0.9)]
+    errors = [widgets.predict_at(trusting, clean, t, path, "clean")[1] for t in (0.1, 0.5, 0.9)]
     assert errors[0] < errors[1] < errors[2]
-    rows, error = widgets.look_through(lambda x_t, t: clean, clean, 0.5, path, "clean")
+    rows, error = widgets.predict_at(lambda x_t, t: clean, clean, 0.5, path, "clean")
     assert error == 0 and (rows[2] == -1).all() and torch.equal(rows[1], clean)
 
     panel = widgets.noise_slider(trusting, clean, path, "clean")
@@ -68,10 +69,10 @@ def test_the_noise_slider_shows_an_error_that_grows_with_the_noise():
                and isinstance(getattr(w, "value", None), str))  # fmt: skip
 
 
-def test_the_step_slider_walks_through_a_denoising():
-    clean = render.video(scene.draw_scenes(2, 1), 5)
-    walk = [diffusion.Step(1 - k / 3, (1 - k / 3) * -clean, clean * k / 3) for k in range(1, 4)]
-    panel = widgets.step_slider(walk, ["one", "two"])
+def test_the_step_slider_goes_through_a_denoising():
+    clean = render.video(random_scenes.draw_scenes(2, 1), 5)
+    steps = [diffusion.Step(1 - k / 3, (1 - k / 3) * -clean, clean * k / 3) for k in range(1, 4)]
+    panel = widgets.step_slider(steps, ["one", "two"])
     picture = next(w for w in _all(panel) if type(w).__name__ == "Image")
     level = next(w for w in _all(panel) if type(w).__name__ == "Label")
     before = picture.value
@@ -81,18 +82,18 @@ def test_the_step_slider_walks_through_a_denoising():
 
 
 def test_the_choice_slider_leafs_through_clips_made_beforehand():
-    clips = {str(k): render.video(scene.draw_scenes(1, k), 5) for k in range(3)}
+    clips = {str(k): render.video(random_scenes.draw_scenes(1, k), 5) for k in range(3)}
     panel = widgets.choice_slider(clips, ["a clip"], "scale")
     picture = next(w for w in _all(panel) if type(w).__name__ == "Image")
-    seen = []
+    shown = []
     for key in clips:
         _named(panel, "scale").value = key
-        seen.append(picture.value)
-    assert len(set(seen)) == 3
+        shown.append(picture.value)
+    assert len(set(shown)) == 3
 
 
 @pytest.mark.parametrize(
-    "answer, said",
+    "answer, expected",
     [
         (None, "Exercise 2: not answered yet."),
         (4, "Exercise 2: right."),
@@ -100,19 +101,19 @@ def test_the_choice_slider_leafs_through_clips_made_beforehand():
         ("four", "Exercise 2: that stopped with TypeError"),
     ],
 )
-def test_an_exercise_says_right_not_yet_or_why_it_stopped(answer, said):
+def test_an_exercise_says_right_not_yet_or_why_it_stopped(answer, expected):
     verdict = check(2, answer, lambda a: a - 4 == 0, "Half of eight.")
-    assert repr(verdict).startswith(said)
+    assert repr(verdict).startswith(expected)
 
 
-def test_the_sound_slider_shows_and_sounds_the_guess_of_each_step():
-    scenes = scene.draw_scenes(3, 4)
-    guesses = [(render.video([one]), sound.audio([one])) for one in scenes]
-    panel = widgets.sound_slider(guesses, [0.3])
+def test_the_sound_slider_shows_and_sounds_the_prediction_of_each_step():
+    scenes = random_scenes.draw_scenes(3, 4)
+    predictions = [(render.video([one]), sound.audio([one])) for one in scenes]
+    panel = widgets.sound_slider(predictions, [0.3])
     player = next(w for w in _all(panel) if type(w).__name__ == "Video")
     wave = next(w for w in _all(panel) if type(w).__name__ == "Image")
     shown = []
-    for step, (video, audio) in enumerate(guesses, 1):
+    for step, (video, audio) in enumerate(predictions, 1):
         _named(panel, "step").value = step
         assert player.value == show.encode_webm(video, audio)
         shown.append(bytes(wave.value))

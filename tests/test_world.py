@@ -11,14 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivid.world import render, scene
+from minivid import formats
+from minivid.world import random_scenes, render, scene
 from minivid.world.scene import Body, Scene
 
-DURATION = 17 / scene.FRAMES_PER_SECOND
+DURATION = 17 / formats.FRAMES_PER_SECOND
 
 
 def test_motion_between_hits_is_straight_and_hits_are_contacts():
-    for one in scene.draw_scenes(50, 0, scene.FULL):
+    for one in random_scenes.draw_scenes(50, 0, random_scenes.FULL):
         for hit in one.hits(DURATION):
             body = one.bodies[hit.body]
             x, y = one.positions(torch.tensor([hit.seconds], dtype=torch.float64))[
@@ -53,7 +54,7 @@ def test_reflection_agrees_with_stepping_until_the_wall(start, speed, angle, sec
 
 def test_nothing_is_hit_in_the_quiet_start_and_ink_never_leaves_the_room():
     for room in ((1.0, 1.0), (1.5, 1.0)):
-        for one in scene.draw_scenes(300, 1, scene.FULL, room):
+        for one in random_scenes.draw_scenes(300, 1, random_scenes.FULL, room):
             assert all(hit.seconds >= scene.QUIET_START for hit in one.hits(DURATION))
             places = one.positions(torch.linspace(0, 5, 200))
             for body, path in zip(one.bodies, places, strict=True):
@@ -63,7 +64,7 @@ def test_nothing_is_hit_in_the_quiet_start_and_ink_never_leaves_the_room():
 
 def test_the_heading_is_where_the_digit_goes_first():
     toward = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
-    for one in scene.draw_scenes(100, 2, scene.FULL):
+    for one in random_scenes.draw_scenes(100, 2, random_scenes.FULL):
         start, later = one.positions(torch.tensor([0.0, 0.4])).unbind(1)
         for body, move in zip(one.bodies, later - start, strict=True):
             cosine = (move / move.norm()) @ torch.tensor(toward[body.heading]).double()
@@ -72,7 +73,7 @@ def test_the_heading_is_where_the_digit_goes_first():
 
 def test_a_description_is_obeyed_and_the_rest_is_drawn():
     asked = scene.Description((scene.Subject(digit=7, heading="up"),), camera="zoom in")
-    drawn = scene.draw_scenes(40, 3, scene.FULL, descriptions=[asked] * 40)
+    drawn = random_scenes.draw_scenes(40, 3, random_scenes.FULL, descriptions=[asked] * 40)
     assert all(
         len(s.bodies) == 1 and s.bodies[0].digit == 7 and s.camera == "zoom in" for s in drawn
     )
@@ -81,7 +82,7 @@ def test_a_description_is_obeyed_and_the_rest_is_drawn():
 
 
 def test_every_word_is_drawn_about_equally_often():
-    scenes = scene.draw_scenes(4000, 4, scene.FULL)
+    scenes = random_scenes.draw_scenes(4000, 4, random_scenes.FULL)
     for words, key in ((scene.CAMERAS, "camera"), (scene.LIGHTS, "light"), (scene.STYLES, "style")):
         for word in words:
             share = sum(getattr(s, key) == word for s in scenes) / 4000
@@ -121,7 +122,7 @@ def test_hands_differ_and_one_hand_repeats():
 
 
 def test_a_clip_is_the_same_alone_and_in_a_batch():
-    scenes = scene.draw_scenes(6, 5, scene.FULL)
+    scenes = random_scenes.draw_scenes(6, 5, random_scenes.FULL)
     together = render.video(scenes)
     for one, clip in zip(scenes, together, strict=True):
         torch.testing.assert_close(render.video([one])[0], clip, rtol=0, atol=1e-5)
@@ -137,13 +138,13 @@ def test_camera_moves_the_room_and_light_scales_it():
     torch.testing.assert_close(left, right.flip(2), atol=1e-5, rtol=0)
     zoom_in = rooms[scene.CAMERAS.index("zoom in")]
     assert (zoom_in[0] < 0.1).sum() > (zoom_in[-1] < 0.1).sum()  # less of the dark outside is left
-    dims, brightens = render.light(["dims", "brightens"], scene.frame_times(17))
+    dims, brightens = render.light(["dims", "brightens"], formats.frame_times(17))
     torch.testing.assert_close(dims, brightens.flip(0))
     assert dims[0] > 0.95 and dims[-1] == pytest.approx(render.DARKEST, abs=0.03)
 
 
 def test_more_pixels_show_the_same_scene():
-    scenes = scene.draw_scenes(4, 6, scene.FULL)
+    scenes = random_scenes.draw_scenes(4, 6, random_scenes.FULL)
     small, large = render.video(scenes), render.video(scenes, 17, 128, 128)
     pooled = torch.nn.functional.avg_pool3d(large, (1, 4, 4))
     assert (small - pooled).abs().mean() < 0.02
@@ -153,7 +154,7 @@ def test_a_hum_is_seen_as_it_is_heard():
     hum = scene.Hum(1.0, 0.25)
     loud = Scene((Body(4, "cyan", "up", (0.0, 0.0), speed=0.0, hum=hum),))
     plain = Scene((Body(4, "cyan", "up", (0.0, 0.0), speed=0.0),))
-    seconds = scene.frame_times(17)
+    seconds = formats.frame_times(17)
     ratio = (render.video([loud]).amax((1, 3, 4)) + 1) / (render.video([plain]).amax((1, 3, 4)) + 1)
     torch.testing.assert_close(ratio[0], hum.loudness(seconds).float(), atol=0.02, rtol=0)
 
@@ -161,9 +162,9 @@ def test_a_hum_is_seen_as_it_is_heard():
 @pytest.mark.parametrize("frames", [0, -3, 2, 4, 16, 18])
 def test_other_frame_counts_are_refused_with_the_nearest_that_fit(frames):
     with pytest.raises(ValueError, match=r"1 \+ 4k"):
-        render.video(scene.draw_scenes(1, 0), frames)
+        render.video(random_scenes.draw_scenes(1, 0), frames)
     with pytest.raises(ValueError, match="Try 13 or 17"):
-        scene.frame_times(16)
+        formats.frame_times(16)
 
 
 def test_bad_scenes_say_what_is_allowed():
@@ -174,14 +175,15 @@ def test_bad_scenes_say_what_is_allowed():
     with pytest.raises(ValueError, match="different colours"):
         scene.Description((scene.Subject(1, "red"), scene.Subject(2, "red")))
     with pytest.raises(ValueError, match="room_for"):
-        render.video(scene.draw_scenes(1, 0), 5, 32, 48)
+        render.video(random_scenes.draw_scenes(1, 0), 5, 32, 48)
 
 
 _DIGEST = """
 import hashlib, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
-from minivid.world import render, scene, sound
-scenes = scene.draw_scenes(8, 7, scene.FULL)
+from minivid import formats
+from minivid.world import random_scenes, render, scene, sound
+scenes = random_scenes.draw_scenes(8, 7, random_scenes.FULL)
 video, audio = render.video(scenes), sound.audio(scenes)
 print(hashlib.sha256(video.numpy().tobytes() + audio.numpy().tobytes()).hexdigest())
 torch.save((video, audio), sys.argv[2])

@@ -3,59 +3,31 @@
 Each writes data/experiments/NAME.json: what was done, with which seeds, how long it took and on what,
 and its numbers as [value, low, high] (95 % intervals). The notebooks plot that file and rerun a small
 part of it. A seed that is done is not done again; delete the file to begin anew.
+
+An experiment is a module of this folder with WHAT, SEEDS and `run(seed, bar)`; its name is the file's.
 """
 
+import importlib
 import json
+import pkgutil
 import time
 from types import ModuleType
 
-from minivid import files, recipes
-from minivid.experiments import (
-    alignment,
-    bias,
-    binding,
-    blocks,
-    channels,
-    compression,
-    crops,
-    encoders,
-    flows,
-    frames,
-    guidance,
-    hour,
-    optimizers,
-    prediction,
-    prompts,
-    race,
-    samplers,
-    sizes,
-    speeds,
-    together,
-)
-from minivid.experiments.keeping import FOLDER, Follow
+from minivid import files
+from minivid.experiments.records import FOLDER, Bar
+from minivid.recipes import runs
 
-EXPERIMENTS = {
-    "frames": frames,
-    "speeds": speeds,
-    "guidance": guidance,
-    "encoders": encoders,
-    "prompts": prompts,
-    "bias": bias,
-    "compression": compression,
-    "channels": channels,
-    "race": race,
-    "crops": crops,
-    "hour": hour,
-    "samplers": samplers,
-    "alignment": alignment,
-    "blocks": blocks,
-    "flows": flows,
-    "sizes": sizes,
-    "prediction": prediction,
-    "optimizers": optimizers,
-    "binding": binding,
-    "together": together,
-}
+
+def _found() -> dict[str, ModuleType]:
+    """Every experiment by name."""
+    modules = {
+        module.name: importlib.import_module(f"{__name__}.{module.name}")
+        for module in pkgutil.iter_modules(__path__)
+    }
+    return {name: made for name, made in sorted(modules.items()) if hasattr(made, "WHAT")}
+
+
+EXPERIMENTS = _found()
 
 
 def experiment(name: str) -> ModuleType:
@@ -65,15 +37,15 @@ def experiment(name: str) -> ModuleType:
     return EXPERIMENTS[name]
 
 
-def run(name: str, follow: Follow) -> dict:
-    """Run an experiment for each of its seeds and keep what it found; follow shows the progress."""
+def run(name: str, bar: Bar) -> dict:
+    """Run an experiment for each of its seeds and save what it found; bar shows the progress."""
     made = experiment(name)
     path = FOLDER / f"{name}.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {
         "experiment": name,
         "what": made.WHAT,
         "made_by": f"python -m minivid experiment {name}",
-        "machine": recipes.machine(),
+        "machine": runs.machine(),
         "seconds": {},
         "results": {},
     }  # fmt: skip
@@ -81,7 +53,7 @@ def run(name: str, follow: Follow) -> dict:
         if str(seed) in found["results"]:
             continue
         began = time.time()
-        found["results"][str(seed)] = made.run(seed, follow)
+        found["results"][str(seed)] = made.run(seed, bar)
         found["seconds"][str(seed)] = round(time.time() - began)
         files.write_json(path, found)
     return found

@@ -1,77 +1,87 @@
-"""Rectified flow against DDPM, at equal compute: the same transformer and steps, another path.
+"""Rectified flow against DDPM, at equal compute: the same transformer and training steps, another path.
 
-What is drawn is compared, since losses of different predictions cannot be: is it what was asked for, after
-how many looks? Esser et al. 2024 (arXiv 2403.03206) compared 61 formulations so; rectified flow won where
-steps were few, and with most noise levels drawn around the middle, logit-normal, it won on the whole.
+Losses of different predictions cannot be compared, so generated clips are: how well do they adhere to the
+prompt, after how many sampling steps? Esser et al. 2024 (arXiv 2403.03206) compared 61 formulations so;
+rectified flow won where steps were few, and with most noise levels drawn around the middle, logit-normal, it
+won on the whole.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from minivid import diffusion, generator
-from minivid.experiments import task
-from minivid.experiments.keeping import Follow
-from minivid.recipes import clips, latents, video
+from minivid import diffusion, pipeline
+from minivid.experiments import small_task
+from minivid.experiments.records import Bar
+from minivid.recipes import clips, formats, video, video_score
 
-WHAT = "rectified flow against DDPM and the cosine path: clips as asked, look for look"
+WHAT = "rectified flow against DDPM and the cosine path: prompt adherence at equal sampling steps"
 SEEDS = (0, 1, 2)
-LOOKS = (4, 8, 16, 32)  # network calls for the asked field
+NUM_STEPS = (4, 8, 16, 32)  # of one evaluation of the guided field each
 
 
 @dataclass(frozen=True)
-class Way:
-    """A path, what is predicted on it, how it is walked, and at which noise levels it is trained.
+class Formulation:
+    """A path, what is predicted on it, the solver, and the noise levels that are trained on.
 
-    shift: of the noise levels at which it is walked.
+    shift: of the noise levels that are sampled at.
     """
 
     path: diffusion.Path
     predicts: diffusion.Predicts
-    move: diffusion.Move
-    levels: clips.Levels = diffusion.uniform
+    solver: diffusion.Solver
+    noise_levels: diffusion.NoiseLevels = diffusion.NoiseLevels()
     shift: float = 1.0
 
-    def loss(self, network: nn.Module, batch: tuple[Tensor, ...], draws: torch.Generator) -> Tensor:
-        return clips.loss(network, batch, draws, self.predicts, self.levels, self.path)
+    def loss(self, network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
+        return clips.loss(network, batch, rng, self.predicts, self.noise_levels, self.path)
 
-    @torch.no_grad()
-    def draw(self, network: nn.Module, sentences: Sequence[str], seed: int, steps: int) -> Tensor:
-        """Clips of what the sentences ask for, in so many looks."""
-        draws = torch.Generator().manual_seed(seed)
-        noise = torch.randn(len(sentences), 8, 1 + task.SHAPE.frames // 4, 8, 8, generator=draws)
-        asked, unasked = video.tokens(sentences), video.tokens([""] * len(sentences))
-        field = diffusion.conditional(
-            network, asked, unasked, generator.GUIDANCE, self.path, self.predicts
+    def generate(
+        self, network: nn.Module, prompts: Sequence[str], seed: int, num_steps: int
+    ) -> Tensor:
+        """Clips of what the prompts ask for: (b, 3, 5, 32, 32)."""
+        ready = replace(
+            video_score.ready(network),
+            encode_text=formats.tokenize,
+            predicts=self.predicts,
+            path=self.path,
+            shift=self.shift,
+            solver=self.solver,
         )
-        times = diffusion.schedule(steps, self.shift)
-        *_, last = diffusion.sample(field, noise, times, self.path, self.move, draws)
-        return latents.video_codec().decode(last.clean).clamp(-1, 1)
+        noise = clips.batch_noise(ready, len(prompts), seed, small_task.SHAPE)
+        trajectory = ready.steps(prompts, num_steps=num_steps, noise=noise)
+        return ready.decode(diffusion.last_step(trajectory).clean).video
 
 
-WAYS = {
-    "rectified flow, levels as we train": Way(
-        diffusion.RectifiedFlow(), "velocity", diffusion.euler, video.levels, generator.SHIFT
+FLOW = diffusion.RectifiedFlow()
+FORMULATIONS = {
+    "rectified flow, levels as we train": Formulation(
+        FLOW, "velocity", diffusion.euler, video.NOISE_LEVELS, pipeline.SHIFT
     ),
-    "rectified flow": Way(
-        diffusion.RectifiedFlow(), "velocity", diffusion.euler, shift=generator.SHIFT
-    ),
-    "cosine, velocity": Way(diffusion.Cosine(), "velocity", diffusion.ddim),
-    "DDPM, noise, DDIM steps": Way(diffusion.DDPM(), "noise", diffusion.ddim),
+    "rectified flow": Formulation(FLOW, "velocity", diffusion.euler, shift=pipeline.SHIFT),
+    "cosine, velocity": Formulation(diffusion.Cosine(), "velocity", diffusion.ddim),
+    "DDPM, noise, DDIM steps": Formulation(diffusion.DDPM(), "noise", diffusion.ddim),
 }
 
 
-def measure(way: Way, network: nn.Module, seed: int, steps: int, n: int = 150) -> dict:
-    """{"digit", "colour", "heading", "all"} as asked: [share, low, high]."""
-    return task.as_asked(lambda said: way.draw(network, said, seed, steps), n, seed)[0]
+def measure(
+    formulation: Formulation, network: nn.Module, seed: int, num_steps: int, n: int = 150
+) -> dict:
+    """{"digit", "colour", "heading", "all"} as asked: [proportion, low, high]."""
+
+    def generate(prompts: list[str]) -> Tensor:
+        return formulation.generate(network, prompts, seed, num_steps)
+
+    return small_task.adherence(generate, n, seed)[0]
 
 
-def run(seed: int, follow: Follow) -> dict:
-    """{way: {looks: {"digit", "colour", "heading", "all"}}}."""
+def run(seed: int, bar: Bar) -> dict:
+    """{formulation: {sampling steps: {"digit", "colour", "heading", "all"}}}."""
     found = {}
-    for name, way in WAYS.items():
-        network, _ = task.trained(task.network(seed), seed, follow, name, loss=way.loss)
-        found[name] = {str(looks): measure(way, network, seed, looks) for looks in LOOKS}
+    for name, formulation in FORMULATIONS.items():
+        network = small_task.network(seed)
+        trained, _ = small_task.train_on_task(network, seed, bar, name, loss=formulation.loss)
+        found[name] = {str(k): measure(formulation, trained, seed, k) for k in NUM_STEPS}
     return found

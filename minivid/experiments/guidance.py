@@ -1,61 +1,63 @@
-"""What guidance buys and what it costs: agreement with the prompt against variety."""
+"""What guidance buys and what it costs: prompt adherence against variety."""
 
 import torch
 from torch import Tensor
 
-from minivid import judge, metrics, recipes
-from minivid.experiments.keeping import Follow, keep
-from minivid.recipes import clips, held_out
-from minivid.recipes.judging import referee
-from minivid.world import captions, render, scene
+from minivid import recipes
+from minivid.experiments.records import Bar, save_clips
+from minivid.measure import motion, stats
+from minivid.measure.adherence import agreement, first_flights, read_clips
+from minivid.measure.judge import Observation, load_judge
+from minivid.recipes import clips
+from minivid.world import captions, held_out, random_scenes, render
 
 WHAT = "one prompt, many clips, at several guidance scales: how many agree, and how they differ"
 SEEDS = (0, 1, 2)
 SCALES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
-PROMPTS, EACH = 6, 8
-KEPT = 4
+PROMPTS, EACH = 6, 8  # prompts, and clips of each
+SAVED = 4  # clips of each scale, each of another prompt
 
 
-def variety(seen: list[judge.Seen]) -> Tensor:
+def variety(observed: list[Observation]) -> Tensor:
     """How differently clips of one prompt begin: prompts · EACH of them -> (prompts,).
 
-    The standard deviation of the digit's first place, which no prompt says.
+    The standard deviation of the digit's first position, which no prompt says.
     """
-    places, _ = clips.flights(seen)
-    return places[:, 0].unflatten(0, (-1, EACH)).std(1).mean(-1)
+    positions, _ = first_flights(observed)
+    return positions[:, 0].unflatten(0, (-1, EACH)).std(1).mean(-1)
 
 
-def garish(video: Tensor) -> Tensor:
+def saturation(video: Tensor) -> Tensor:
     """The share of each clip's values at the very ends of the range: (b,)."""
     return (video.abs() > 0.98).float().mean((1, 2, 3, 4))
 
 
-def run(seed: int, follow: Follow) -> dict:
-    """{scale: {"all", "one_digit", "flicker", "variety", "garish"}}, and of real clips under "real"."""
-    network, viewer = recipes.load("clips"), referee()
+def run(seed: int, bar: Bar) -> dict:
+    """{scale: {"all", "identity", "flicker", "variety", "saturation"}}, and of real clips under "real"."""
+    network, judge = recipes.load("clips"), load_judge()
     asked = [one.describe() for one in held_out.draw_scenes(PROMPTS, seed) for _ in range(EACH)]
-    real = render.video(scene.draw_scenes(len(asked), seed, descriptions=asked))
-    sentences = [captions.write(one) for one in asked]
+    real = render.video(random_scenes.draw_scenes(len(asked), seed, descriptions=asked))
+    prompts = [captions.write(one) for one in asked]
 
     def measure(video: Tensor) -> dict:
-        seen = clips.look(viewer, video)
+        observed = read_clips(judge, video)
         right = [
-            judge.agreement(a, s.description)["all_attributes"]
-            for a, s in zip(asked, seen, strict=True)
+            agreement(a, b.description)["all_attributes"]
+            for a, b in zip(asked, observed, strict=True)
         ]
         rows = {
-            "all": metrics.share(torch.tensor(right)),
-            "one_digit": metrics.share(torch.tensor([one.same_digit for one in seen])),
-            "flicker": metrics.bootstrap(metrics.flicker(video)),
-            "variety": metrics.bootstrap(variety(seen)),
-            "garish": metrics.bootstrap(garish(video)),
+            "all": stats.proportion(torch.tensor(right)),
+            "identity": stats.proportion(torch.tensor([one.identity for one in observed])),
+            "flicker": stats.bootstrap(motion.flicker(video)),
+            "variety": stats.bootstrap(variety(observed)),
+            "saturation": stats.bootstrap(saturation(video)),
         }
         return {key: [round(x, 5) for x in row] for key, row in rows.items()}
 
     table = {"real": measure(real)}
-    for scale in follow(SCALES, len(SCALES), f"guidance, seed {seed}"):
-        video = clips.draw(network, sentences, seed, guidance=scale)
+    for scale in bar(SCALES, len(SCALES), f"guidance, seed {seed}"):
+        video = clips.generate(network, prompts, seed, guidance=scale)
         table[f"{scale}"] = measure(video)
         if seed == SEEDS[0]:
-            keep("guidance", f"{scale}", video[::EACH][:KEPT])
+            save_clips("guidance", f"{scale}", video[::EACH][:SAVED])
     return table

@@ -1,8 +1,8 @@
-"""From nothing to clips of what a sentence asks for, in an hour: codec, text encoder and transformer.
+"""From nothing to clips of what a prompt asks for, in an hour: codec, text encoder and transformer.
 
-Nothing that is shipped is used but by who looks at the end: the judge and, for toy-FVD, the clip encoder.
-Text encoder and clip encoder learn each other's language first, then the codec learns, both on the easy world
-alone; the transformer learns last, with the text encoder, and is taught by the clip encoder (see
+Nothing that is shipped is used but by what measures at the end: the judge and, for toy-FVD, the clip encoder.
+Text encoder and clip encoder learn to match first, then the codec learns, both on the easy world alone; the
+transformer learns last, with the text encoder, and its tokens are aligned with the clip encoder (see
 `recipes.video`).
 """
 
@@ -13,102 +13,108 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from minivid import codec, generator, text, train
-from minivid.experiments import task
-from minivid.experiments.keeping import Follow, followed, keep
-from minivid.recipes import cache, clips, codecs, held_out, latents, teacher, video, words
-from minivid.recipes.words import TOKENISER
-from minivid.world import captions, render, scene
+from minivid.experiments import small_task
+from minivid.experiments.records import Bar, save_clips, train_network
+from minivid.measure.adherence import score_easy
+from minivid.models.alignment import ALIGNMENT_DIM, AlignmentTarget
+from minivid.models.codec import VideoCodec
+from minivid.models.text import ContrastiveEncoders, TextEncoder
+from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
+from minivid.pipeline import TOKENIZER, Pipeline
+from minivid.recipes import cache, formats, latents, video, video_codec, words
+from minivid.training import TrainConfig, step_of_rng, step_seed
+from minivid.world import captions, held_out, render, scene
 
 WHAT = "the easy world from nothing: codec, text encoder and transformer, and the time they take"
 SEEDS = (0,)
-KEPT = 12_000  # clips whose latents are trained on
-WORDS = train.Plan(500, 64, learning_rate=1e-3)
-CODEC = train.Plan(3000, 8, learning_rate=1.5e-3, muon=0.015, decay=0.8)
-PLAN = train.Plan(3600, 64, learning_rate=1e-3, muon=0.02, decay=0.5, compiled=True)
+DATASET_SIZE = 12_000  # clips whose latents are trained on
+ENCODERS = TrainConfig(500, 64, learning_rate=1e-3)
+CODEC = TrainConfig(3000, 8, learning_rate=1.5e-3, muon_lr=0.015, cooldown=0.8)
+TRANSFORMER = TrainConfig(3600, 64, learning_rate=1e-3, muon_lr=0.02, cooldown=0.5, compile=True)
 WIDTH, DEPTH = 128, 6
 
 
-def easy_clips(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+def draw_clips(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     """Clips of the easy world (b, 3, 17, 32, 32), none held out."""
-    return (render.video(held_out.draw_scenes(plan.batch, generator)),)
+    return (render.video(held_out.draw_scenes(config.batch_size, rng)),)
 
 
-def pairs(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions (b, n), clips (b, 3, 17, 32, 32), and which caption also fits which clip (b, b)."""
-    return words.paired(held_out.draw_scenes(plan.batch, generator), generator)
+def draw_pairs(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and the attribute codes of both (b, 12)."""
+    return words.caption_pairs(held_out.draw_scenes(config.batch_size, rng), rng)
 
 
-def easy_latents(
-    kept: tuple[Tensor, Tensor],
+def draw_latents(
+    cached: tuple[Tensor, Tensor],
     scenes: list[scene.Scene],
-    plan: train.Plan,
-    generator: torch.Generator,
+    config: TrainConfig,
+    rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
-    """Latents (b, 8, 5, 8, 8), what they show until the teacher is silent, and captions' tokens (b, n)."""
-    told = kept[:1] if video.silent(train.step_of(generator, plan.seed), plan) else kept
-    return latents.pick_all(told, scenes, plan.batch, generator, video.tokens)
+    """Latents (b, 8, 5, 8, 8), alignment targets until alignment stops, and captions' tokens (b, n)."""
+    stopped = video.alignment_stopped(step_of_rng(rng, config.seed), config)
+    kinds = cached[:1] if stopped else cached
+    return latents.pick(kinds, scenes, config.batch_size, rng, formats.tokenize)
 
 
-def taught_pair(seed: int, follow: Follow) -> text.Pair:
+def train_encoders(seed: int, bar: Bar) -> ContrastiveEncoders:
     """A text encoder and a clip encoder of the easy world."""
     torch.manual_seed(seed)
-    plan = replace(WORDS, seed=seed)
-    draw = functools.partial(pairs, plan)
-    return followed(
-        text.Pair(len(TOKENISER.words)), words.loss, draw, plan, follow, "captions and clips"
-    )
+    network, config = ContrastiveEncoders(len(TOKENIZER.words)), replace(ENCODERS, seed=seed)
+    draw = functools.partial(draw_pairs, config)
+    return train_network(network, words.loss, draw, config, bar, "captions and clips")
 
 
-def taught_codec(seed: int, follow: Follow) -> codec.VideoCodec:
+def train_codec(seed: int, bar: Bar) -> VideoCodec:
     """An autoencoder of the easy world."""
     torch.manual_seed(seed)
-    plan = replace(CODEC, seed=seed)
-    draw = functools.partial(easy_clips, plan)
-    learned = followed(codec.VideoCodec(), codecs.loss, draw, plan, follow, "codec")
-    learned.measure(easy_clips(replace(plan, batch=500), torch.Generator().manual_seed(seed))[0])
-    return learned
+    config = replace(CODEC, seed=seed)
+    draw = functools.partial(draw_clips, config)
+    trained = train_network(VideoCodec(), video_codec.loss, draw, config, bar, "codec")
+    (sample,) = draw_clips(replace(config, batch_size=500), torch.Generator().manual_seed(seed))
+    trained.fit_normalization(sample)
+    return trained
 
 
-def taught_transformer(
-    kept: tuple[Tensor, Tensor],
+def train_transformer(
+    cached: tuple[Tensor, Tensor],
     scenes: list[scene.Scene],
-    reader: text.TextEncoder,
+    text_encoder: TextEncoder,
     seed: int,
-    follow: Follow,
-) -> generator.TextToVideo:
-    """A transformer and the text encoder, on latents of scenes and what they show."""
-    plan = replace(PLAN, seed=seed)
-    batch = functools.partial(easy_latents, kept, scenes, plan)
+    bar: Bar,
+) -> TextToVideo:
+    """A transformer and the text encoder, on latents of scenes and their alignment targets."""
     torch.manual_seed(seed)
-    network = generator.TextToVideo(
-        len(TOKENISER.words), width=WIDTH, depth=DEPTH, taught=generator.TAUGHT
-    )
-    network.text.load_state_dict(reader.state_dict())
-    return followed(network, video.loss, batch, plan, follow, "text encoder and transformer")
+    size = {"width": WIDTH, "depth": DEPTH, "alignment_dim": ALIGNMENT_DIM}
+    network = TextToVideo(TextToVideoConfig(len(TOKENIZER.words), **size))
+    network.text.load_state_dict(text_encoder.state_dict())
+    config, what = replace(TRANSFORMER, seed=seed), "text encoder and transformer"
+    draw = functools.partial(draw_latents, cached, scenes, config)
+    return train_network(network, video.loss, draw, config, bar, what)
 
 
-def run(seed: int, follow: Follow, n: int = 500) -> dict:
-    """{"seconds": {part: seconds}, "score": the table of `clips.scored`}; scoring is not counted."""
+def run(seed: int, bar: Bar, n: int = 500) -> dict:
+    """{"seconds": {part: seconds}, "score": the table of `score_easy`}; scoring is not counted."""
     began, seconds = time.monotonic(), {}
 
     def lap(part: str) -> None:
         seconds[part] = round(time.monotonic() - began) - sum(seconds.values())
 
-    pair = taught_pair(seed, follow)
+    encoders = train_encoders(seed, bar)
     lap("captions and clips")
-    own = taught_codec(seed, follow)
+    codec = train_codec(seed, bar)
     lap("codec")
-    scenes = held_out.draw_scenes(KEPT, train.step_seed(seed, 0))
+    scenes = held_out.draw_scenes(DATASET_SIZE, step_seed(seed, 0))
     sample = render.video(held_out.draw_scenes(100, seed))
-    eye = teacher.Teacher(pair.clip, sample, generator.TAUGHT)
-    kept = tuple(cache.encode("the hour", one, scenes, render.video) for one in (own, eye))
+    target = AlignmentTarget(encoders.clip, sample, ALIGNMENT_DIM)
+    cached = tuple(cache.encode("the hour", one, scenes, render.video) for one in (codec, target))
     lap("latents")
-    network = taught_transformer(kept, scenes, pair.text, seed, follow)
+    ready = Pipeline(train_transformer(cached, scenes, encoders.text, seed, bar), codec)
     lap("transformer")
     seconds["in all"] = sum(seconds.values())
-    ready = generator.Generator(network, own, TOKENISER)
-    asked = [one.describe() for one in held_out.draw_scenes(8, seed)]
-    draw = functools.partial(ready.draw, **task.WALK)
-    keep("hour", "clips", draw([captions.write(one) for one in asked], seed))
-    return {"seconds": seconds, "score": clips.scored(draw, n, seed)}
+
+    def generate(prompts: list[str], seed: int) -> Tensor:
+        return ready.generate(prompts, seed, **small_task.SAMPLING).video
+
+    prompts = [captions.write(one.describe()) for one in held_out.draw_scenes(8, seed)]
+    save_clips("hour", "clips", generate(prompts, seed))
+    return {"seconds": seconds, "score": score_easy(generate, n, seed, words.clip_features)}

@@ -7,20 +7,21 @@ method: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 
 from dataclasses import replace
 
-from minivid.experiments import task
-from minivid.experiments.keeping import Follow
+from minivid.experiments import small_task
+from minivid.experiments.records import Bar
 
-WHAT = "Muon against AdamW at four learning rates: held-out loss at equal steps"
+WHAT = "Muon against AdamW at four learning rates: test loss at equal steps"
 SEEDS = (0, 1, 2)
-PLANS = {"Muon 0.02": task.PLAN} | {
-    f"AdamW {rate:g}": replace(task.PLAN, muon=0.0, learning_rate=rate)
+CONFIGS = {"Muon 0.02": small_task.CONFIG} | {
+    f"AdamW {rate:g}": replace(small_task.CONFIG, muon_lr=0.0, learning_rate=rate)
     for rate in (1e-3, 2e-3, 4e-3, 8e-3)
 }
 
 
-def run(seed: int, follow: Follow) -> dict:
+def run(seed: int, bar: Bar) -> dict:
     """{optimizer: {"loss", "curve"}}."""
     found = {}
-    for name, plan in PLANS.items():
-        _, found[name] = task.trained(task.network(seed), seed, follow, name, plan)
+    for name, config in CONFIGS.items():
+        network = small_task.network(seed)
+        _, found[name] = small_task.train_on_task(network, seed, bar, name, config)
     return found

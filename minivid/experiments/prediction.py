@@ -5,9 +5,9 @@ large pixel patches predicting the clean picture works where predicting noise or
 patch is one of few, noise fills all its numbers, and a narrow network cannot carry them through. Here a
 token is 2 frames of 8×8 pixels, 384 numbers, in a transformer 128 wide; no codec.
 
-All three learn by one loss, the velocity's error, and are walked by the velocity that follows from what
-they say. Who knows the noise knows nothing of the clip where there is only noise, and who knows the clip
-nothing of the noise where there is none; so noise levels keep a little away from both ends.
+All three are trained by one loss, the velocity's error, and sampled by the velocity that follows from what
+they predict. Where there is only noise, predicted noise says nothing of the clip, and where there is none, a
+predicted clip says nothing of the noise; so noise levels keep a little away from both ends.
 """
 
 import functools
@@ -17,94 +17,99 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from minivid import diffusion, generator, train
-from minivid.experiments import task
-from minivid.experiments.keeping import Follow, followed, keep
-from minivid.recipes import clips, held_out, video
-from minivid.recipes.words import write_captions
-from minivid.world import render
+from minivid import diffusion, pipeline
+from minivid.experiments import small_task
+from minivid.experiments.records import Bar, save_clips, train_network
+from minivid.experiments.small_task import DEPTH, SAMPLING, WIDTH
+from minivid.formats import FRAMES_PER_SECOND
+from minivid.models.text import TextEncoder
+from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
+from minivid.recipes import clips, formats, video
+from minivid.recipes.captioning import drop_captions, write_captions
+from minivid.training import TrainConfig
+from minivid.world import held_out, render
 
 WHAT = "pixel patches of 384 numbers: the clean clip, the noise or the velocity predicted"
 SEEDS = (0, 1, 2)
 PATCH, FRAMES, SIDE = (2, 8, 8), 8, 32
-ENDS = 0.05  # how far noise levels keep from 0 and 1
+MARGIN = 0.05  # how far noise levels keep from 0 and 1
+NOISE_LEVELS = diffusion.NoiseLevels(shift=clips.SHIFT, low=MARGIN, high=1 - MARGIN)
 PREDICTS: tuple[diffusion.Predicts, ...] = ("clean", "velocity", "noise")
 
 
-class Pixels(generator.TextToVideo):
+class PixelTransformer(TextToVideo):
     """The library's network on patches of pixels: (b, 3, 8, 32, 32) -> the same."""
 
-    def __init__(self, width: int = task.WIDTH, depth: int = task.DEPTH):
-        super().__init__(len(video.TOKENISER.words), 3, 1, PATCH, width, depth)
+    def __init__(
+        self, width: int = WIDTH, depth: int = DEPTH, text_encoder: TextEncoder | None = None
+    ):
+        size = {"width": width, "depth": depth}
+        config = TextToVideoConfig(len(pipeline.TOKENIZER.words), 3, 1, PATCH, **size)
+        super().__init__(config, text_encoder)
 
-    def places(self, grid: Sequence[int]) -> Tensor:
+    def positions(self, grid: Sequence[int]) -> Tensor:
         """As of latents, but that no frame stands alone: (n, 5)."""
-        return _places()
+        return pixel_positions()
 
 
 @functools.cache
-def _places() -> Tensor:
-    """Where and when each patch of pixels is: (n, 5), as `patches.places` says of latents."""
-    seconds = (torch.arange(FRAMES // PATCH[0]) * PATCH[0] + PATCH[0] / 2 + 1) / 8
+def pixel_positions() -> Tensor:
+    """Where and when each patch of pixels is: (n, 5), as `patches.positions` says of latents."""
+    frames = torch.arange(FRAMES // PATCH[0]) * PATCH[0] + PATCH[0] / 2 + 1
     across = (torch.arange(SIDE // PATCH[1]) + 0.5) * PATCH[1] - SIDE / 2
-    at = torch.stack(torch.meshgrid(seconds, across, across, indexing="ij"), -1).flatten(0, 2)
-    return torch.cat([at, torch.full((len(at), 2), float(SIDE))], 1)
+    grid = torch.meshgrid(frames / FRAMES_PER_SECOND, across, across, indexing="ij")
+    positions = torch.stack(grid, -1).flatten(0, 2)
+    return torch.cat([positions, torch.full((len(positions), 2), float(SIDE))], 1)
 
 
-def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
+def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     """Clips (b, 3, 8, 32, 32), the first of nine frames left out, and tokens (b, n)."""
-    scenes = held_out.draw_scenes(plan.batch, generator)
-    sentences = clips.some_unsaid(write_captions(scenes, generator), generator)
-    return render.video(scenes, FRAMES + 1)[:, :, 1:], video.tokens(sentences)
-
-
-def levels(n: int, draws: torch.Generator) -> Tensor:
-    """Noise levels to train on, (n,), away from the ends."""
-    return clips.draw_t(n, draws).clamp(ENDS, 1 - ENDS)
+    scenes = held_out.draw_scenes(config.batch_size, rng)
+    sentences = drop_captions(write_captions(scenes, rng), rng)
+    return render.video(scenes, FRAMES + 1)[:, :, 1:], formats.tokenize(sentences)
 
 
 def loss(
     network: nn.Module,
-    made: tuple[Tensor, ...],
-    draws: torch.Generator,
+    batch: tuple[Tensor, ...],
+    rng: torch.Generator,
     predicts: diffusion.Predicts,
 ) -> Tensor:
-    """The error of the velocity that follows from what is predicted."""
-    clean, asked = made
-    look = functools.partial(network, tokens=asked)
-    return diffusion.loss(look, clean, draws, clips.PATH, predicts, "velocity", levels)
+    """The error of the velocity that follows from the prediction."""
+    clean, tokens = batch
+    predict = functools.partial(network, tokens=tokens)
+    return diffusion.loss(predict, clean, rng, clips.PATH, predicts, "velocity", NOISE_LEVELS)
 
 
-@torch.no_grad()
-def draw(
-    network: nn.Module, sentences: Sequence[str], seed: int, predicts: diffusion.Predicts
+def generate(
+    network: nn.Module, prompts: Sequence[str], seed: int, predicts: diffusion.Predicts
 ) -> Tensor:
-    """Clips of what the sentences ask for: (b, 3, 9, 32, 32), the first frame shown twice."""
-    draws = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(sentences), 3, FRAMES, SIDE, SIDE, generator=draws)
-    asked, unasked = video.tokens(sentences), video.tokens([""] * len(sentences))
-    field = diffusion.conditional(network, asked, unasked, generator.GUIDANCE, clips.PATH, predicts)
-    times = diffusion.schedule(task.WALK["steps"], clips.SHIFT).clamp(max=1 - ENDS)
-    *_, last = diffusion.sample(field, noise, times, clips.PATH, task.WALK["move"])
-    return torch.cat([last.x_t[:, :, :1], last.x_t], 2).clamp(-1, 1)
+    """Clips of what the prompts ask for: (b, 3, 9, 32, 32), the first frame shown twice."""
+    rng = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(prompts), 3, FRAMES, SIDE, SIDE, generator=rng)
+    cond, uncond = formats.tokenize(prompts), formats.tokenize([""] * len(prompts))
+    field = diffusion.guided_field(network, cond, uncond, pipeline.GUIDANCE, clips.PATH, predicts)
+    timesteps = diffusion.schedule(SAMPLING["num_steps"], clips.SHIFT).clamp(max=1 - MARGIN)
+    trajectory = diffusion.sample(field, noise, timesteps, clips.PATH, SAMPLING["solver"])
+    video = diffusion.last_step(trajectory).x_t
+    return torch.cat([video[:, :, :1], video], 2).clamp(-1, 1)
 
 
-def run(seed: int, follow: Follow, n: int = 150) -> dict:
-    """{predicted: {"digit", "colour", "heading", "all"} as asked: [share, low, high]}."""
-    found = {}
+def run(seed: int, bar: Bar, n: int = 150) -> dict:
+    """{predicted: {"digit", "colour", "heading", "all"} as asked: [proportion, low, high]}."""
+    found, config = {}, replace(small_task.CONFIG, seed=seed)
     for predicts in PREDICTS:
         torch.manual_seed(seed)
-        plan = replace(task.PLAN, seed=seed)
-        network = followed(
-            video.with_reader(Pixels()),
+        network = train_network(
+            PixelTransformer(text_encoder=video.trained_reader()),
             functools.partial(loss, predicts=predicts),
-            functools.partial(batch, plan),
-            plan,
-            follow,
+            functools.partial(draw_batch, config),
+            config,
+            bar,
             f"{predicts}, seed {seed}",
         )
-        ask = functools.partial(draw, network, seed=seed, predicts=predicts)
-        found[predicts], drawn = task.as_asked(ask, n, seed)
+        of_network = functools.partial(generate, network, seed=seed, predicts=predicts)
+        found[predicts], generated = small_task.adherence(of_network, n, seed)
         if seed == SEEDS[0]:
-            keep("prediction", predicts, drawn[:4])
+            save_clips("prediction", predicts, generated[:4])
     return found

@@ -1,39 +1,52 @@
-"""How few steps? The shipped transformer, walked by Euler's method, by Heun's and by DDPM's own.
+"""How few steps? The shipped transformer, sampled by Euler's method, by Heun's and by DDPM's own.
 
-Heun's method looks twice a step, so at equal looks it takes half the steps (Karras et al. 2022, arXiv
-2206.00364, found it the better bargain at many looks). DDPM's own sampler, "ancestral", puts fresh noise in
-the place of some of the old at each step. Guidance doubles the network calls of all three.
+Heun's method evaluates the field twice a step, so at equal NFE (number of function evaluations) it takes half
+the steps (Karras et al. 2022, arXiv 2206.00364, found it the better bargain where there are many). DDPM's own
+sampler, "ancestral", puts fresh noise in the place of some of the old at each step. Guidance doubles the
+network evaluations of all three.
 """
 
-import functools
+from collections.abc import Sequence
 
-from minivid import diffusion, generator
-from minivid.experiments.keeping import Follow, plain
-from minivid.recipes import clips, held_out
-from minivid.recipes.judging import agreement, referee
-from minivid.world import scene
+from torch import Tensor
 
-WHAT = "the shipped transformer's clips of the full world, as asked after few looks: Euler, Heun, DDPM's own"
+from minivid import diffusion, pipeline
+from minivid.experiments.records import Bar, without_bounds
+from minivid.measure.adherence import Generate, agreement_rows, ask, read_clips
+from minivid.measure.judge import load_judge
+from minivid.world import held_out, random_scenes
+
+WHAT = "the shipped transformer's prompt adherence in the full world at low NFE: Euler, Heun, DDPM's own"
 SEEDS = (0, 1, 2)
-LOOKS = (2, 4, 8, 16, 32)
-MOVES = {  # and looks a step
+NFE = (2, 4, 8, 16, 32)  # evaluations of the guided field at most, each two of the network
+SOLVERS = {  # and their evaluations a step
     "Euler": (diffusion.euler, 1),
     "Heun": (diffusion.heun, 2),
     "ancestral": (diffusion.ancestral, 1),
 }
-SHOWN = ("digit", "colour", "heading", "all_attributes")
+ATTRIBUTES = ("digit", "colour", "heading", "all_attributes")
 
 
-def run(seed: int, follow: Follow, n: int = 200) -> dict:
-    """{method: {looks at most: {"digit", "colour", "heading", "all_attributes": [share, low, high]}}}."""
-    ready, viewer = generator.load("video"), referee()
-    found = {name: {} for name in MOVES}
-    ways = [(name, looks) for name in MOVES for looks in LOOKS]
-    for name, looks in follow(ways, len(ways), f"seed {seed}"):
-        move, each = MOVES[name]
-        ask = functools.partial(ready.draw, steps=looks // each, move=move)
-        scenes, drawn, _ = clips.ask(ask, n, seed, held_out.SEEN, scene.FULL)
-        asked, seen = [one.describe() for one in scenes], clips.look(viewer, drawn)
-        rows = agreement(asked, seen, seen)
-        found[name][str(looks)] = plain({key: rows[key] for key in SHOWN})
+def generate_with(ready: pipeline.Pipeline, name: str, nfe: int) -> Generate:
+    """What generates clips by a solver, in as many evaluations of the field at most."""
+    solver, each = SOLVERS[name]
+
+    def generate(prompts: Sequence[str], seed: int) -> Tensor:
+        return ready.generate(prompts, seed, nfe // each, solver=solver).video
+
+    return generate
+
+
+def run(seed: int, bar: Bar, n: int = 200) -> dict:
+    """{solver: {NFE at most: {"digit", "colour", "heading", "all_attributes": [value, low, high]}}}."""
+    ready, judge = pipeline.load("video"), load_judge()
+    scenes = held_out.draw_scenes(n, seed, world=random_scenes.FULL)
+    asked = [one.describe() for one in scenes]
+    found = {name: {} for name in SOLVERS}
+    pairs = [(name, nfe) for name in SOLVERS for nfe in NFE]
+    for name, nfe in bar(pairs, len(pairs), f"seed {seed}"):
+        generated, _ = ask(generate_with(ready, name, nfe), scenes, seed)
+        observed = read_clips(judge, generated)
+        rows = agreement_rows(asked, observed, observed)
+        found[name][str(nfe)] = without_bounds({key: rows[key] for key in ATTRIBUTES})
     return found

@@ -1,172 +1,115 @@
 """Sound and picture: apart, one after the other, or together; in equal steps.
 
-Apart, the two never look at one another: what they share is the sentence. One after the other, a picture is
-drawn first, and sound is made for it. Together, each looks at the other while both are half noise, the
-picture a little ahead; the same network is also asked for both at equal noise, all the way. Two more learn
-together under a handicap: one tells sound the time by the number of its tokens instead of by the clock, the
-other lets sound think with the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found both to
-matter). All begin with what `video` knows, and have yet to learn sound; all guess what is heard, halfway,
-even of a sound that they never see. "Same words" is the real sound of another scene of which the same is
-said: what two perfect models would get that share nothing but the sentence.
+Apart, the two never attend to one another: what they share is the prompt. One after the other, a picture is
+generated first, and sound is made for it. Together, each attends to the other while both are half noise, the
+picture a little ahead; the same network is also sampled with both at equal noise, all the way. Two more learn
+together under a handicap: in one the time of a token of sound is its number instead of its second, in the
+other sound shares the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found both to matter).
+All begin with the weights of `video`, and have yet to learn sound; all predict what is heard, halfway, even
+of a sound that they never attend to. "Same words" is the real sound of another scene with the same prompt:
+what two perfect models would get that share nothing but the prompt.
 """
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from minivid import diffusion, generator, listener, patches, train
-from minivid.experiments.keeping import Follow, followed, plain
-from minivid.recipes import cache, clips, held_out, joint, latents, sync, video
-from minivid.recipes.judging import referee
-from minivid.recipes.words import TOKENISER
-from minivid.world import captions, render, scene, sound
+from minivid import training
+from minivid.experiments.records import Bar, train_network, without_bounds
+from minivid.experiments.together_variants import VARIANTS, After
+from minivid.measure import sync
+from minivid.measure.adherence import easy_rows, read_clips
+from minivid.measure.judge import load_judge
+from minivid.measure.listener import listen
+from minivid.pipeline import Clip, Pipeline, joint_config
+from minivid.recipes import cache, formats, joint, joint_data, joint_score, latents
+from minivid.training import TrainConfig
+from minivid.world import captions, held_out, random_scenes, render, scene, sound
 
 WHAT = "sound and picture made apart, one after the other, and together: sync at equal compute"
 SEEDS = (0, 1, 2)
-WORLD = replace(scene.EASY, hums=0.5)
-FRAMES, KEPT = 17, 6000
-PLAN = train.Plan(600, 32, learning_rate=1e-3, muon=0.02, compiled=True)
-
-
-class Apart(generator.TextToClip):
-    """Picture and sound that never look at one another."""
-
-    def seen(self, n: int, m: int) -> Tensor:
-        kind = torch.arange(n + m)[None] < n
-        return patches.same_clip(kind, kind)
-
-
-class After(generator.TextToClip):
-    """Sound that looks at the picture, and a picture that knows of no sound."""
-
-    def seen(self, n: int, m: int) -> Tensor:
-        kind = torch.arange(n + m)[None] >= n
-        return kind[..., :, None] >= kind[..., None, :]
-
-
-class Counting(generator.TextToClip):
-    """Sound that is told the numbers of its tokens, as if each were one of the picture's moments."""
-
-    def moments(self, n: int) -> Tensor:
-        at = super().moments(n)
-        at[:, 0] = torch.arange(len(at)) * patches.FRAMES / patches.FRAMES_PER_SECOND
-        return at
-
-
-def alone(n: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise levels of pictures and of their sounds, (n,) each, for those who never compare the two."""
-    t = video.levels(n, draws)
-    return t, diffusion.shift(t, generator.LEAD)
-
-
-def one_by_one(n: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Half learn pictures, whose sound is all noise; half learn sounds of pictures that are there."""
-    t, first = video.levels(n, draws), torch.rand(n, generator=draws) < 0.5
-    return torch.where(first, t, 0.0), torch.where(first, 1.0, t)
-
-
-@dataclass(frozen=True)
-class Way:
-    """A network, and the noise levels that it learns at."""
-
-    network: Callable[..., generator.TextToClip]
-    levels: Callable[[int, torch.Generator], tuple[Tensor, Tensor]] = joint.draw_levels
-
-
-WAYS = {
-    "apart": Way(Apart, alone),
-    "one after the other": Way(After, one_by_one),
-    "together": Way(generator.TextToClip),
-    "together, no common clock": Way(Counting),
-    "together, shared thoughts": Way(functools.partial(generator.TextToClip, apart=False)),
-}
-EQUAL = "together, at equal noise"  # the same network as "together", asked in another way
+WORLD = replace(random_scenes.EASY, hums=0.5)
+FRAMES, DATASET_SIZE = 17, 6000
+CONFIG = TrainConfig(600, 32, learning_rate=1e-3, muon_lr=0.02, compile=True)
+EQUAL = "together, at equal noise"  # the same network as "together", sampled in another way
 
 
 @functools.cache
-def data(kept: int) -> tuple[Tensor, Tensor, Tensor, list[scene.Scene]]:
-    """Latents of pictures and of sounds, what is heard, see `joint.transcript`, and the scenes."""
-    scenes = held_out.draw_scenes(kept, train.step_seed(7, 0), world=WORLD)
-    hear = functools.partial(sound.audio, frames=FRAMES)
+def training_set(n: int) -> tuple[Tensor, Tensor, Tensor, list[scene.Scene]]:
+    """Latents of video and of audio, event rolls (n, s, 20), and the scenes."""
+    scenes = held_out.draw_scenes(n, training.step_seed(7, 0), world=WORLD)
+    make_audio = functools.partial(sound.audio, frames=FRAMES)
     return (
-        cache.latents(f"together-seen-{kept}", latents.video_codec(), scenes, render.video),
-        cache.latents(f"together-heard-{kept}", joint.audio_codec(), scenes, hear),
-        joint.transcript(scenes, FRAMES),
+        cache.latents(f"together-video-{n}", cache.video_codec(), scenes, render.video),
+        cache.latents(f"together-audio-{n}", cache.audio_codec(), scenes, make_audio),
+        sound.event_roll(scenes, FRAMES),
         scenes,
     )
 
 
-def batch(plan: train.Plan, draws: torch.Generator, kept: int | None = None) -> tuple[Tensor, ...]:
-    """Latents of pictures (b, 8, 5, 8, 8) and of their sounds (b, 16, 68), and tokens (b, n).
+def draw_batch(
+    config: TrainConfig, rng: torch.Generator, n: int | None = None
+) -> tuple[Tensor, ...]:
+    """Latents of video (b, 8, 5, 8, 8) and of audio (b, 16, 68), events, and tokens (b, m).
 
-    kept: how many clips are trained on; KEPT where nothing is said.
+    Events: (b, 68, EVENT_DIM), until alignment stops. n: how many clips are trained on, else DATASET_SIZE.
     """
-    step = train.step_of(draws, plan.seed)
-    *made, scenes = data(kept or KEPT)
-    picked = latents.pick_all(made, scenes, plan.batch, draws, video.tokens)
-    return joint.told(picked, step, plan)
+    *kinds, scenes = training_set(n or DATASET_SIZE)
+    batch = latents.pick(kinds, scenes, config.batch_size, rng, formats.tokenize)
+    return joint_data.with_events(batch, training.step_of_rng(rng, config.seed), config)
 
 
-def trained(
-    name: str, seed: int, follow: Follow, plan: train.Plan = PLAN
-) -> generator.JointGenerator:
-    """A way that was learned, ready to be asked."""
-    way, plan = WAYS[name], replace(plan, seed=seed)
+def train(name: str, seed: int, bar: Bar, config: TrainConfig = CONFIG) -> Pipeline:
+    """A variant, trained and ready to generate."""
+    variant, config = VARIANTS[name], replace(config, seed=seed)
     torch.manual_seed(seed)
-    network = joint.begun(way.network(len(TOKENISER.words))).to(train.device())
-    learned = followed(
-        network,
-        functools.partial(joint.loss, levels=way.levels),
-        functools.partial(batch, plan),
-        plan,
-        follow,
-        f"{name}, seed {seed}",
+    network = joint.init_from_video(variant.build(joint_config())).to(training.device())
+    loss = functools.partial(joint.loss, noise_levels=variant.noise_levels)
+    draw = functools.partial(draw_batch, config)
+    return joint_score.ready(
+        train_network(network, loss, draw, config, bar, f"{name}, seed {seed}")
     )
-    return joint.generator_of(learned)
 
 
-def draw(ready: generator.JointGenerator, said: list[str], seed: int) -> generator.Clip:
-    """Clips with sound; who makes sound for a picture draws the picture first."""
-    clip = ready.draw(said, seed)
+def generate(ready: Pipeline, prompts: list[str], seed: int) -> Clip:
+    """Clips with sound; where sound is made for a picture, the picture is generated first."""
+    clip = ready.generate(prompts, seed)
     if isinstance(ready.network, After):
-        clip = generator.Clip(clip.video, ready.watching(clip.video).draw(said, seed).audio)
+        condition = ready.video_to_audio(clip.video)
+        return Clip(clip.video, ready.generate(prompts, seed, condition=condition).audio)
     return clip
 
 
-def _ask(
-    ready: generator.JointGenerator, said: list[str], some: slice, seed: int
-) -> generator.Clip:
-    return draw(ready, said[some], seed)
+def _generate_some(ready: Pipeline, prompts: list[str], some: slice, seed: int) -> Clip:
+    return generate(ready, prompts[some], seed)
 
 
-def run(seed: int, follow: Follow, n: int = 200) -> dict:
-    """{way, EQUAL, "real", "same words": rows of `sync.table`, and "all", as asked}: [value, low, high]."""
+def run(seed: int, bar: Bar, n: int = 200) -> dict:
+    """{variant, EQUAL, "real", "same words": `sync_rows`, and "all", as asked: [value, low, high]}."""
     scenes = held_out.draw_scenes(n, seed, world=WORLD)
     asked = [one.describe() for one in scenes]
-    said = [captions.write(one) for one in asked]
-    real = generator.Clip(render.video(scenes), sound.audio(scenes))
-    again = scene.draw_scenes(n, seed + 1, WORLD, descriptions=asked)
+    prompts = [captions.write(one) for one in asked]
+    real = Clip(render.video(scenes), sound.audio(scenes))
+    others = random_scenes.draw_scenes(n, seed + 1, WORLD, descriptions=asked)
     found = {
         "real": _rows(real, asked),
-        "same words": _rows(generator.Clip(real.video, sound.audio(again)), asked),
+        "same words": _rows(Clip(real.video, sound.audio(others)), asked),
     }
-    for name in WAYS:
-        asking = {name: trained(name, seed, follow)}
+    for name in VARIANTS:
+        pipelines = {name: train(name, seed, bar)}
         if name == "together":
-            asking[EQUAL] = replace(asking[name], lead=1.0)
-        for what, ready in asking.items():
-            ask = functools.partial(_ask, ready, said)
-            found[what] = _rows(joint.in_parts(ask, n, seed), asked)
+            pipelines[EQUAL] = replace(pipelines[name], audio_shift=1.0)
+        for what, ready in pipelines.items():
+            generate_some = functools.partial(_generate_some, ready, prompts)
+            found[what] = _rows(joint_score.in_parts(generate_some, n, seed), asked)
     return found
 
 
-def _rows(made: generator.Clip, asked: list[scene.Description]) -> dict:
-    seen = clips.look(referee(), made.video)
-    rows = sync.table(sync.sightings(seen), listener.listen(made.audio), FRAMES)
-    rows["all"] = clips.asked_rows(asked, seen, seen)["all"]
-    return plain(rows) | {
-        "floor": {key: rows[key]["floor"] for key in ("onset_f1", "sharp_f1", "note_f1")}
-    }
+def _rows(clip: Clip, asked: list[scene.Description]) -> dict:
+    observed = read_clips(load_judge(), clip.video)
+    rows = sync.sync_rows(sync.visible_events(observed), listen(clip.audio), FRAMES)
+    rows["all"] = easy_rows(asked, observed, observed)["all"]
+    keys = ("onset_f1", "onset_f1_50ms", "note_f1")
+    return without_bounds(rows) | {"floor": {key: rows[key]["floor"] for key in keys}}

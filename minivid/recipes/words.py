@@ -1,112 +1,105 @@
-"""Captions and clips learn each other's language: the text encoder that tells video models what to draw."""
+"""Captions and clips learn to match (CLIP): a text encoder that conditions video models, a clip encoder."""
 
+import functools
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool3d
 
-from minivid import text, train
-from minivid.recipes.recipe import Recipe, entry
-from minivid.world import captions, render, scene
+from minivid import weights
+from minivid.formats import DEFAULT_FORMAT
+from minivid.measure.rows import proportion_row
+from minivid.models import text
+from minivid.pipeline import TOKENIZER
+from minivid.recipes.captioning import attribute_codes, captions_fit, write_captions
+from minivid.recipes.recipe import Recipe
+from minivid.training import TrainConfig
+from minivid.world import captions, random_scenes, render, scene
 
-TOKENISER = text.Tokeniser(captions.WORDS)
-UNSAID = -1  # in the place of a word's number
 
-
-def batch(plan: train.Plan, generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions (b, n), clips (b, 3, 17, 32, 32), and the `codes` of both (b, 12).
+def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and the attribute codes of both (b, 12).
 
     One world a batch, so that a clip's neighbours are its peers; some captions leave things out.
     """
-    world = (scene.EASY, scene.FULL)[int(torch.randint(2, (), generator=generator))]
-    return paired(scene.draw_scenes(plan.batch, generator, world), generator)
+    worlds = random_scenes.EASY, random_scenes.FULL
+    world = worlds[int(torch.randint(2, (), generator=rng))]
+    return caption_pairs(random_scenes.draw_scenes(config.batch_size, rng, world), rng)
 
 
-def paired(scenes: Sequence[scene.Scene], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions of scenes, clips of them, and the `codes` of both; see `batch`."""
-    sentences = write_captions(scenes, generator)
-    said = codes([captions.parse(sentence) for sentence in sentences])
-    return TOKENISER(sentences), render.video(scenes), said, codes([s.describe() for s in scenes])
+def caption_pairs(scenes: Sequence[scene.Scene], rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Captions of scenes, clips of them, and the attribute codes of both; see `draw_batch`."""
+    sentences = write_captions(scenes, rng)
+    codes = attribute_codes([captions.parse(sentence) for sentence in sentences])
+    shown = attribute_codes([one.describe() for one in scenes])
+    return TOKENIZER(sentences), render.video(scenes), codes, shown
 
 
-def write_captions(scenes: Sequence[scene.Scene], generator: torch.Generator) -> list[str]:
-    """A caption for each scene; three in ten leave about half of it unsaid."""
-    keeps = torch.where(torch.rand(len(scenes), generator=generator) < 0.3, 0.5, 1.0).tolist()
-    return [
-        captions.write(one.describe(), generator, keep)
-        for one, keep in zip(scenes, keeps, strict=True)
-    ]
-
-
-def fitting(said: Tensor, shown: Tensor) -> Tensor:
-    """Which caption says nothing wrong of which clip, by their `codes`: (a, 12), (b, 12) -> (a, b) booleans.
-
-    See `judge.agreement`.
-    """
-    asked, seen = said[:, None], shown[None]
-    agrees = (asked == seen) | (asked < 0)
-    whole, first, second = agrees[..., :4].all(-1), slice(4, 8), slice(8, 12)
-    straight = agrees[..., first].all(-1) & agrees[..., second].all(-1)
-    swapped = (asked[..., first] == seen[..., second]) | (asked[..., first] < 0)
-    back = (asked[..., second] == seen[..., first]) | (asked[..., second] < 0)
-    return whole & (straight | (swapped.all(-1) & back.all(-1)))
-
-
-def codes(descriptions: Sequence[scene.Description]) -> Tensor:
-    """Descriptions as rows of numbers, UNSAID where nothing is said: (n, 12).
-
-    How many digits, camera, light, style; then digit, colour, heading, hum of the first, and of the second.
-    """
-
-    def subject(one: scene.Subject | None) -> list[int]:
-        if one is None:
-            return [UNSAID] * 4
-        words = ((one.digit, scene.DIGITS), (one.colour, tuple(scene.COLOURS)))
-        words += ((one.heading, tuple(scene.HEADINGS)), (one.hums, (False, True)))
-        return [UNSAID if word is None else among.index(word) for word, among in words]
-
-    def row(d: scene.Description) -> list[int]:
-        words = ((d.camera, scene.CAMERAS), (d.light, scene.LIGHTS), (d.style, scene.STYLES))
-        whole = [UNSAID if word is None else among.index(word) for word, among in words]
-        two = [*d.subjects, None][:2]
-        return [len(d.subjects), *whole, *subject(two[0]), *subject(two[1])]
-
-    return torch.tensor([row(one) for one in descriptions])
-
-
-def loss(network: nn.Module, batch: tuple[Tensor, ...], generator: torch.Generator) -> Tensor:
-    """Each caption is to find its clip in the batch, or in its part of one, and each clip its caption."""
-    tokens, video, said, shown = batch
-    return text.contrastive_loss(network(tokens, video).float(), fitting(said, shown))
+def loss(network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
+    """Each caption is to find its clip in the batch, or in its micro-batch, and each clip its caption."""
+    tokens, video, codes, shown = batch
+    return text.contrastive_loss(network(tokens, video).float(), captions_fit(codes, shown))
 
 
 @torch.no_grad()
 def score(network: nn.Module, n: int, seed: int) -> dict:
     """Of 64 different captions, which one fits an unseen clip best? Floor: another clip's choice."""
-    table, generator = {}, torch.Generator().manual_seed(seed)
-    for prefix, world in (("", scene.FULL), ("easy_", scene.EASY)):
+    table, rng = {}, torch.Generator().manual_seed(seed)
+    for prefix, world in (("", random_scenes.FULL), ("easy_", random_scenes.EASY)):
         right, floor = [], []
         for _ in range(math.ceil(n / 64)):
-            drawn = {s.describe(): s for s in scene.draw_scenes(160, generator, world)}
+            drawn = {s.describe(): s for s in random_scenes.draw_scenes(160, rng, world)}
             scenes = list(drawn.values())[:64]
-            sentences = [captions.write(one.describe(), generator) for one in scenes]
-            choice = network(TOKENISER(sentences), render.video(scenes)).argmax(0)
+            sentences = [captions.write(one.describe(), rng) for one in scenes]
+            choice = network(TOKENIZER(sentences), render.video(scenes)).argmax(0)
             own = torch.arange(64)
             right.append(choice == own)
             floor.append(choice.roll(1) == own)
-        table[prefix + "retrieval"] = entry(torch.cat(right)[:n], torch.cat(floor)[:n], 1.0)
+        table[prefix + "retrieval"] = proportion_row(
+            torch.cat(right)[:n], torch.cat(floor)[:n], 1.0
+        )
     return table
 
 
+# As others use them ------------------------------------------------------------------------------
+
+
+@functools.cache
+def encoders() -> text.ContrastiveEncoders:
+    """The shipped pair, frozen."""
+    return weights.load("words", RECIPE.build()).requires_grad_(False)
+
+
+@torch.no_grad()
+def encode_prompts(prompts: Sequence[str]) -> Tensor:
+    """Pooled text of prompts, by the frozen text encoder: (b, d). An empty prompt is all zeros."""
+    return encode_tokens(TOKENIZER(prompts))
+
+
+@torch.no_grad()
+def encode_tokens(tokens: Tensor) -> Tensor:
+    """Pooled text of tokens, by the frozen text encoder: (b, n) -> (b, d)."""
+    return encoders().text(tokens)[1]
+
+
+@torch.no_grad()
+def clip_features(video: Tensor) -> Tensor:
+    """Features of square clips, made 32×32, by the frozen clip encoder: (n, 128), for toy-FVD."""
+    sides = DEFAULT_FORMAT.height, DEFAULT_FORMAT.width
+    small = (adaptive_avg_pool3d(part, (part.shape[2], *sides)) for part in video.split(100))
+    return torch.cat([encoders().clip(part) for part in small])
+
+
 RECIPE = Recipe(
-    what="a text encoder and a clip encoder that learned each other's language",
-    build=lambda: text.Pair(len(TOKENISER.words)),
-    draw=batch,
+    what="a text encoder and a clip encoder that learned to match captions and clips",
+    build=lambda: text.ContrastiveEncoders(len(TOKENIZER.words)),
+    draw_batch=draw_batch,
     loss=loss,
-    plans={
-        "laptop": train.Plan(steps=2000, batch=64, learning_rate=1e-3, precision="bf16"),
-        "gpu": train.Plan(steps=4000, batch=256, learning_rate=1e-3, precision="bf16"),
+    configs={
+        "laptop": TrainConfig(steps=2000, batch_size=64, learning_rate=1e-3, precision="bf16"),
+        "gpu": TrainConfig(steps=4000, batch_size=256, learning_rate=1e-3, precision="bf16"),
     },
     score=score,
 )

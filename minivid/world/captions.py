@@ -40,10 +40,7 @@ LIGHT = {
     "brightens": ("the light brightens", "it gets brighter"),
     "dims": ("the light dims", "it gets darker"),
 }
-STYLE = {
-    "filled": ("filled", "drawn filled"),
-    "outlined": ("outlined", "drawn in outline"),
-}
+STYLE = {"filled": ("filled", "drawn filled"), "outlined": ("outlined", "drawn in outline")}
 CLAUSES = {"camera": CAMERA, "light": LIGHT, "style": STYLE}
 
 _MEANING = {
@@ -64,39 +61,37 @@ _ENDS = tuple(
     for rest in ("", "3", "red 3", "a 3")
     for way in ("", "right", "moves right", "the right")
 )
-WORDS = sorted(
+VOCABULARY = sorted(
     {"a", "an", "the", "and", "digit", "humming", *COLOURS, *NUMBERS, *map(str, range(10)), *VERBS}
     | {word for phrase in (*_HEADING, *_MEANING) for word in phrase.split()}
 )
 
 
-def write(
-    description: Description, generator: torch.Generator | None = None, keep: float = 1.0
-) -> str:
+def write(description: Description, rng: torch.Generator | None = None, keep: float = 1.0) -> str:
     """Say a description in one sentence.
 
-    generator: picks among the phrasings; without one, the first of each is used.
+    rng: picks among the phrasings; without one, the first of each is used.
     keep: probability with which each attribute but the digit is said. A digit that does not hum is
     simply not called humming.
     """
 
     def choose(ways):
-        return ways[_draw(generator, len(ways))]
+        return ways[_draw(rng, len(ways))]
 
-    def said(value):
-        return value is not None and (keep >= 1 or _uniform(generator) < keep)
+    def mentions(value):
+        return value is not None and (keep >= 1 or _uniform(rng) < keep)
 
     def subject(one: Subject) -> str:
         digit = "digit" if one.digit is None else choose((str(one.digit), NUMBERS[one.digit]))
-        words = ["a", "humming" if one.hums and said(one.hums) else "",
-                 one.colour if said(one.colour) else "", digit]  # fmt: skip
-        if said(one.heading):
+        words = ["a", "humming" if one.hums and mentions(one.hums) else "",
+                 one.colour if mentions(one.colour) else "", digit]  # fmt: skip
+        if mentions(one.heading):
             words += [choose(VERBS), choose(DIRECTIONS[one.heading])]
         return _article(" ".join(filter(None, words)))
 
     clauses = [" and ".join(map(subject, description.subjects))]
     for attribute, phrases in CLAUSES.items():
-        if said(value := getattr(description, attribute)):
+        if mentions(value := getattr(description, attribute)):
             clauses.append(choose(phrases[value]))
     return ", ".join(clauses)
 
@@ -157,14 +152,14 @@ def completions(text: str, most: int = 40) -> list[str]:
     """Ways to go on from an unfinished sentence: the last word ended, or one more, or one more clause."""
     start, _, part = text.lower().rpartition(" ")
     start = f"{start} " if start else ""
-    found = [start + word for word in WORDS if word.startswith(part) and begins(start + word)]
-    whole = text.rstrip()
-    if _understood(whole):
-        said = parse(whole)
-        left = [key for key in CLAUSES if getattr(said, key) is None]
-        found += [f"{whole}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
-    elif whole and _understood(f"{whole}, a 3"):
-        found.append(f"{whole}, a")
+    found = [start + word for word in VOCABULARY if word.startswith(part) and begins(start + word)]
+    done = text.rstrip()
+    if _understood(done):
+        description = parse(done)
+        left = [key for key in CLAUSES if getattr(description, key) is None]
+        found += [f"{done}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
+    elif done and _understood(f"{done}, a 3"):
+        found.append(f"{done}, a")
     return [one for one in found if one != text][:most]
 
 
@@ -181,7 +176,7 @@ EXAMPLE = (
 )
 
 
-def said_by(description: Description) -> Description:
+def as_parsed(description: Description) -> Description:
     """What `parse` gives back for a fully written description: an unhummed digit is left unsaid."""
     subjects = tuple(replace(one, hums=one.hums or None) for one in description.subjects)
     return replace(description, subjects=subjects)
@@ -201,9 +196,9 @@ def _read_subject(text: str) -> Subject:
 def _not_understood(part: str, sentence: str) -> str:
     """Name the first unknown word and the nearest known ones; failing that, the nearest phrase."""
     answer = f"{part!r} in {sentence!r} is outside the captions' grammar."
-    unknown = [word for word in re.findall(r"\w+", part) if word not in WORDS]
+    unknown = [word for word in re.findall(r"\w+", part) if word not in VOCABULARY]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], WORDS, 3, 0.5)
+        near = difflib.get_close_matches(unknown[0], VOCABULARY, 3, 0.5)
         answer += f" The word {unknown[0]!r} is not known"
         answer += f"; nearest: {', '.join(near)}." if near else "."
     elif near := difflib.get_close_matches(part, _MEANING, 1, 0.6):
@@ -218,9 +213,9 @@ def _article(text: str) -> str:
     return re.sub(r"^a (?=eight\b|8)", "an ", text)
 
 
-def _uniform(generator: torch.Generator | None) -> float:
-    return torch.rand((), generator=generator).item() if generator else 0.0
+def _uniform(rng: torch.Generator | None) -> float:
+    return torch.rand((), generator=rng).item() if rng else 0.0
 
 
-def _draw(generator: torch.Generator | None, n: int) -> int:
-    return int(_uniform(generator) * n)
+def _draw(rng: torch.Generator | None, n: int) -> int:
+    return int(_uniform(rng) * n)

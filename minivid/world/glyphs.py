@@ -25,41 +25,11 @@ Hand = Callable[[Sequence[int], Tensor, Sequence[int], Tensor], Tensor]
 
 # Each digit: several ways to write it. A way is a list of strokes, a stroke a list of points that
 # a smooth curve goes through (x to the right, y down, in a unit box). Two points make a straight line.
-_O = [
-    (0.5, 0),
-    (0.13, 0.18),
-    (0, 0.5),
-    (0.13, 0.82),
-    (0.5, 1),
-    (0.87, 0.82),
-    (1, 0.5),
-    (0.87, 0.18),
-    (0.5, 0),
-]
+_O = [(0.5, 0), (0.13, 0.18), (0, 0.5), (0.13, 0.82), (0.5, 1), (0.87, 0.82), (1, 0.5), (0.87, 0.18), (0.5, 0)]  # fmt: skip
 _BOWL = [(0.4, 0.44), (0.8, 0.51), (1, 0.73), (0.82, 0.94), (0.42, 1), (0, 0.87)]
 _FIVE = [(0.08, 0.46), (0.45, 0.37), (0.88, 0.48), (1, 0.7), (0.84, 0.93), (0.42, 1), (0, 0.87)]
-_SIX = [
-    (0, 0.72),
-    (0.16, 0.94),
-    (0.5, 1),
-    (0.86, 0.93),
-    (1, 0.73),
-    (0.84, 0.52),
-    (0.5, 0.46),
-    (0.16, 0.54),
-    (0, 0.72),
-]
-_NINE = [
-    (1, 0.29),
-    (0.84, 0.48),
-    (0.5, 0.55),
-    (0.14, 0.48),
-    (0, 0.28),
-    (0.14, 0.06),
-    (0.5, 0),
-    (0.86, 0.07),
-    (1, 0.29),
-]
+_SIX = [(0, 0.72), (0.16, 0.94), (0.5, 1), (0.86, 0.93), (1, 0.73), (0.84, 0.52), (0.5, 0.46), (0.16, 0.54), (0, 0.72)]  # fmt: skip
+_NINE = [(1, 0.29), (0.84, 0.48), (0.5, 0.55), (0.14, 0.48), (0, 0.28), (0.14, 0.06), (0.5, 0), (0.86, 0.07), (1, 0.29)]  # fmt: skip
 WAYS: dict[int, list[list[list[tuple[float, float]]]]] = {
     0: [[_O]],
     1: [[[(0, 0.28), (1, 0)], [(1, 0), (1, 1)]], [[(0.1, 0.25), (0.55, 0)], [(0.55, 0), (0.55, 1)], [(0, 1), (1, 1)]]],
@@ -103,22 +73,25 @@ def strokes(digits: Sequence[int], aspects: Tensor, hands: Sequence[int], bold: 
     bold: (n,) 0 for the usual pen, 1 for one broad enough to be hollow. Returns (n, SIZE, SIZE), a
     square of side REACH heights around the box, negative inside the ink.
     """
-    draws = torch.stack([torch.rand(12, generator=torch.Generator().manual_seed(h)) for h in hands])
+    uniforms = torch.stack(
+        [torch.rand(12, generator=torch.Generator().manual_seed(h)) for h in hands]
+    )
     which = [
-        _ROWS[d][int(u * len(_ROWS[d]))] for d, u in zip(digits, draws[:, 0].tolist(), strict=True)
+        _ROWS[d][int(u * len(_ROWS[d]))]
+        for d, u in zip(digits, uniforms[:, 0].tolist(), strict=True)
     ]
-    pen = 0.17 + 0.06 * draws[:, 1] + 0.07 * bold
-    ends = _bend(_SEGMENTS[which], draws[:, 2:])
+    pen = 0.17 + 0.06 * uniforms[:, 1] + 0.07 * bold
+    ends = _bend(_SEGMENTS[which], uniforms[:, 2:])
     low, high = ends.amin((1, 2), keepdim=True), ends.amax((1, 2), keepdim=True)
     box = torch.stack([aspects, torch.ones_like(aspects)], -1) - pen[:, None]
     ends = ((ends - low) / (high - low) - 0.5) * rearrange(box, "n xy -> n 1 1 xy")
     return (distance(ends) - pen[:, None] / 2).unflatten(1, (SIZE, SIZE))
 
 
-def _bend(ends: Tensor, draws: Tensor) -> Tensor:
+def _bend(ends: Tensor, uniforms: Tensor) -> Tensor:
     """Slant and warp the plane smoothly, so that strokes that met still meet: (n, s, 2, 2) -> same."""
     x, y = ends.unbind(-1)
-    slant, *waves = rearrange(draws - 0.5, "n k -> k n 1 1")
+    slant, *waves = rearrange(uniforms - 0.5, "n k -> k n 1 1")
     angle_x, angle_y = (2 * math.pi * (waves[k] + 0.5) for k in (4, 5))
     bent_x = x - 0.6 * slant * y + 0.16 * waves[0] * torch.sin(math.pi * y + angle_x)
     bent_y = y + 0.3 * waves[1] * x + 0.14 * waves[2] * torch.sin(math.pi * x + angle_y)
@@ -149,16 +122,10 @@ def _smooth(points: list[tuple[float, float]], parts: int = 3) -> np.ndarray:
     after = p[1] if closed else 2 * p[-1] - p[-2]
     q = np.concatenate([before[None], p, after[None]])
     u = np.arange(parts)[:, None] / parts
-    curve = [
-        0.5
-        * (
-            2 * b
-            + (c - a) * u
-            + (2 * a - 5 * b + 4 * c - d) * u**2
-            + (3 * b - a - 3 * c + d) * u**3
-        )
-        for a, b, c, d in zip(q, q[1:], q[2:], q[3:], strict=False)
-    ]
+    curve = []
+    for a, b, c, d in zip(q, q[1:], q[2:], q[3:], strict=False):
+        square, cube = 2 * a - 5 * b + 4 * c - d, 3 * b - a - 3 * c + d
+        curve.append(0.5 * (2 * b + (c - a) * u + square * u**2 + cube * u**3))
     line = np.concatenate([*curve, p[-1:]])
     return np.stack([line[:-1], line[1:]], 1)
 

@@ -1,4 +1,4 @@
-"""Scenes to video: where a pixel looks, what colour is there.
+"""Scenes to video: where a pixel is in the room, what colour is there.
 
 The camera maps every pixel to a point of the room; the room's walls and each digit are signed
 distances at that point; a distance becomes coverage over one pixel's width, which is all of the
@@ -12,8 +12,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from minivid.formats import Format, frame_times
 from minivid.world import glyphs
-from minivid.world.scene import COLOURS, Scene, frame_times
+from minivid.world.scene import COLOURS, Scene
 
 VIEW = 1.08  # short sides that a still camera sees: the room and a rim around its walls
 PAN, ZOOM = 0.14, 0.14  # how far a moving camera goes to either side of the still one
@@ -37,8 +38,13 @@ def video(
     seconds = frame_times(frames)
     _check_aspect(scenes, height, width)
     centre, view = camera([scene.camera for scene in scenes], seconds)
-    x, y = _look(centre, view, height, width)
+    x, y = _pixel_positions(centre, view, height, width)
     return _compose(scenes, seconds, x, y, view / min(height, width), hand)
+
+
+def in_format(scenes: Sequence[Scene], shape: Format) -> Tensor:
+    """Render scenes in a format: (b, 3, frames, height, width), see `video`."""
+    return video(scenes, shape.frames, shape.height, shape.width)
 
 
 def empty_rooms(
@@ -47,7 +53,7 @@ def empty_rooms(
     """Rooms without digits, one a camera and light: (b, frames, height, width), grey in [0, 1]."""
     seconds = frame_times(frames)
     centre, view = camera(cameras, seconds)
-    x, y = _look(centre, view, height, width)
+    x, y = _pixel_positions(centre, view, height, width)
     rooms = [room_for(height, width)] * len(cameras)
     return _room(rooms, x, y, view / min(height, width)) * light(lights, seconds)[..., None, None]
 
@@ -59,7 +65,7 @@ def portraits(
     seconds = torch.zeros(1, dtype=torch.float64)
     centre = torch.stack([scene.positions(seconds)[0] for scene in scenes])
     view = torch.tensor([[scene.bodies[0].height / PORTRAIT_FILL] for scene in scenes])
-    x, y = _look(centre, view, size, size)
+    x, y = _pixel_positions(centre, view, size, size)
     alone = [Scene(s.bodies[:1], s.camera, "steady", s.style, (1e3, 1e3)) for s in scenes]
     return _compose(alone, seconds, x, y, view / size, hand)[:, :, 0]
 
@@ -110,10 +116,10 @@ def _coverage(bodies, centre, outlined, x, y, pixel, hand) -> Tensor:
     f, h, w = u.shape[1], v.shape[2], u.shape[2]
     grid = torch.empty(len(bodies), f, h, w, 2)
     grid[..., 0], grid[..., 1] = u[:, :, None], v[..., None]
-    looked_up = grid_sample(
+    nearest = grid_sample(
         distance[:, None], grid.flatten(1, 2), padding_mode="border", align_corners=False
     ).unflatten(2, (f, h))[:, 0]
-    return (0.5 - looked_up * (height[:, None] / pixel)[..., None, None]).clamp_(0, 1)
+    return (0.5 - nearest * (height[:, None] / pixel)[..., None, None]).clamp_(0, 1)
 
 
 def _room(rooms, x: Tensor, y: Tensor, pixel: Tensor) -> Tensor:
@@ -147,8 +153,10 @@ _MOVES = {
 }
 
 
-def _look(centre: Tensor, view: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where pixels look: x (b, f, width) and y (b, f, height), in short sides."""
+def _pixel_positions(
+    centre: Tensor, view: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """Where pixels are in the room: x (b, f, width) and y (b, f, height), in short sides."""
     x, y = ((torch.arange(n) + 0.5 - n / 2) / min(height, width) for n in (width, height))
     centre = centre.float()
     return centre[..., :1] + view[..., None] * x, centre[..., 1:] + view[..., None] * y
@@ -156,11 +164,11 @@ def _look(centre: Tensor, view: Tensor, height: int, width: int) -> tuple[Tensor
 
 def light(words: Sequence[str], seconds: Tensor) -> Tensor:
     """How bright each light is: (b, f)."""
-    later = (seconds / (2 * seconds.mean())).float()  # 0 … 1 over the clip
+    elapsed = (seconds / (2 * seconds.mean())).float()  # 0 … 1 over the clip
     curves = {
-        "steady": torch.ones_like(later),
-        "brightens": DARKEST + (1 - DARKEST) * later,
-        "dims": 1 - (1 - DARKEST) * later,
+        "steady": torch.ones_like(elapsed),
+        "brightens": DARKEST + (1 - DARKEST) * elapsed,
+        "dims": 1 - (1 - DARKEST) * elapsed,
     }
     return torch.stack([curves[word] for word in words])
 

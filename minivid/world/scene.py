@@ -9,16 +9,11 @@ in a picture. Times are in seconds.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-FRAMES_PER_SECOND = 8
-SAMPLE_RATE = 8192
-SAMPLES_PER_FRAME = SAMPLE_RATE // FRAMES_PER_SECOND
 
 DIGITS = tuple(range(10))
 COLOURS = {
@@ -174,136 +169,6 @@ class Scene:
                     found.append(Hit(seconds, index, walls[k % 2]))
                     k += 1 if velocity > 0 else -1
         return sorted(found)
-
-
-@dataclass(frozen=True)
-class World:
-    """Which scenes may be drawn: how many digits, which words, and how often a digit hums."""
-
-    counts: tuple[int, ...] = (1, 2)
-    cameras: tuple[str, ...] = CAMERAS
-    lights: tuple[str, ...] = LIGHTS
-    styles: tuple[str, ...] = STYLES
-    hums: float = 0.3
-
-
-FULL = World()
-EASY = World(counts=(1,), cameras=("still",), lights=("steady",), styles=("filled",), hums=0.0)
-
-
-def draw_scenes(
-    n: int,
-    seed: int | torch.Generator,
-    world: World = EASY,
-    room: tuple[float, float] = (1.0, 1.0),
-    descriptions: Sequence[Description] | None = None,
-) -> list[Scene]:
-    """Draw n random scenes. The same seed gives the same scenes on every platform.
-
-    descriptions: what must be so in each scene, one a scene; what they leave unsaid is drawn from `world`.
-    """
-    if descriptions is not None and len(descriptions) != n:
-        raise ValueError(f"{len(descriptions)} descriptions for {n} scenes: give one for each.")
-    generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-    table = torch.rand(n, 64, generator=generator, dtype=torch.float64).tolist()
-    asked = descriptions or [None] * n
-    return [_draw_scene(_Draws(row), world, room, a) for row, a in zip(table, asked, strict=True)]
-
-
-def frame_times(frames: int) -> Tensor:
-    """When each frame is shown: (frames,) seconds, the middle of the eighth of a second it stays on.
-
-    Raises ValueError where `frames` is not 1 + 4k, the counts that fit a causal video codec.
-    """
-    if frames < 1 or frames % 4 != 1:
-        below = max(1, (frames - 1) // 4 * 4 + 1)
-        raise ValueError(
-            f"{frames} frames: a clip has 1 + 4k of them (1, 5, 9, 13, 17, …). Try {below} or {below + 4}."
-        )
-    return (torch.arange(frames, dtype=torch.float64) + 0.5) / FRAMES_PER_SECOND
-
-
-class _Draws:
-    """A row of uniform numbers, handed out one at a time."""
-
-    def __init__(self, row: list[float]):
-        self._next = iter(row)
-
-    def between(self, low: float, high: float) -> float:
-        return low + (high - low) * next(self._next)
-
-    def among(self, choices):
-        return choices[int(next(self._next) * len(choices))]
-
-
-def _draw_scene(draws: _Draws, world: World, room, asked: Description | None) -> Scene:
-    count = draws.among(world.counts)
-    if asked is None:
-        asked = Description((Subject(),) * count)
-    camera, light, style = (
-        draws.among(words) for words in (world.cameras, world.lights, world.styles)
-    )
-    taken = [subject.colour for subject in asked.subjects if subject.colour]
-    bodies = []
-    for subject in asked.subjects:
-        free = [colour for colour in COLOURS if colour not in taken]
-        colour = draws.among(free)
-        body = _draw_body(draws, subject, colour, world, room, len(asked.subjects), bodies)
-        taken.append(body.colour)
-        bodies.append(body)
-    return Scene(
-        tuple(bodies), asked.camera or camera, asked.light or light, asked.style or style, room
-    )
-
-
-def _draw_body(
-    draws: _Draws, asked: Subject, colour: str, world: World, room, count, others
-) -> Body:
-    digit = draws.among(DIGITS) if asked.digit is None else asked.digit
-    heading = draws.among(tuple(HEADINGS))
-    hums = draws.between(0, 1) < world.hums
-    hum = Hum(draws.between(0.6, 1.4), draws.between(0, 1))
-    height = draws.between(0.40, 0.46) if count == 1 else draws.between(0.36, 0.42)
-    body = Body(
-        digit=digit,
-        colour=asked.colour or colour,
-        heading=asked.heading or heading,
-        start=(0.0, 0.0),
-        speed=draws.between(0.3, 0.6),
-        angle=draws.between(-15, 15),
-        height=height,
-        width=height * (draws.between(0.40, 0.55) if digit == 1 else draws.between(0.60, 0.80)),
-        hum=hum if (hums if asked.hums is None else asked.hums) else None,
-        hand=int(draws.between(0, 2**31)),
-    )
-    ranges = [
-        _start_range(side, size, v)
-        for side, size, v in zip(room, (body.width, body.height), body.velocity, strict=True)
-    ]
-    tries = [tuple(draws.between(*r) for r in ranges) for _ in range(8 if others else 1)]
-    start = max(tries, key=lambda at: min((_gap(at, body, other) for other in others), default=0.0))
-    return Body(**{f.name: getattr(body, f.name) for f in fields(Body)} | {"start": start})
-
-
-def _start_range(side: float, size: float, velocity: float) -> tuple[float, float]:
-    """Where a centre may start so that no wall is met within the quiet start."""
-    free, run = (side - size) / 2, velocity * QUIET_START
-    return -free + max(0.0, -run), free - max(0.0, run)
-
-
-def _gap(start, body: Body, other: Body) -> float:
-    """The least distance between two boxes at the start and at the end of the quiet start."""
-    gaps = []
-    for seconds in (0.0, QUIET_START):
-        apart = [
-            abs(a + va * seconds - b - vb * seconds) - (size_a + size_b) / 2
-            for a, va, b, vb, size_a, size_b in zip(
-                start, body.velocity, other.start, other.velocity,
-                (body.width, body.height), (other.width, other.height), strict=True,
-            )
-        ]  # fmt: skip
-        gaps.append(max(apart))
-    return min(gaps)
 
 
 def _axis(scene: Scene, body: Body, axis: int) -> tuple[float, float, float, float]:

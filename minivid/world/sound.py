@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from minivid.world.scene import SAMPLE_RATE, SAMPLES_PER_FRAME, Scene, frame_times
+from minivid.formats import (
+    AUDIO_LATENTS_PER_FRAME,
+    FRAMES_PER_SECOND,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    frame_times,
+)
+from minivid.world.scene import DIGITS, Scene
 
 # C D E G A over two octaves, equal temperament from A4 = 440 Hz: the note of each digit, in Hz.
 NOTES = tuple(440 * 2 ** ((semitone - 9) / 12) for octave in (0, 12) for semitone in
@@ -19,6 +26,10 @@ PARTIALS = (1.0, 0.45, 0.2)  # strength of the fundamental, its octave, and the 
 DECAY = 0.11  # seconds in which a struck note falls to 1/e
 NOTE_SECONDS = 0.7
 NOTE_GAIN, HUM_GAIN = 0.32, 0.10
+
+STROKE_SPREAD, HUM_SPREAD = 0.08, 0.125  # how much strokes and hums vary, in an event roll
+STROKE_WIDTH = 0.04  # seconds by which a stroke is smoothed there
+TIMES_PER_LATENT = 8  # over which its mean is taken
 
 
 def audio(scenes: Sequence[Scene], frames: int = 17) -> Tensor:
@@ -43,6 +54,27 @@ def audio(scenes: Sequence[Scene], frames: int = 17) -> Tensor:
         flat = (rows[:, None] * samples + index).long()
         sound.view(-1).index_add_(0, flat[inside], notes[inside].float())
     return sound.clamp(-1, 1)
+
+
+def event_roll(scenes: Sequence[Scene], frames: int) -> Tensor:
+    """A piano roll of strokes and hums: (b, n, 20), half precision, one row for each latent of audio.
+
+    First how strongly each digit's note is struck, a stroke smoothed by a Gaussian of STROKE_WIDTH seconds,
+    then how loudly each digit hums; both in units of their spread.
+    """
+    each = AUDIO_LATENTS_PER_FRAME * TIMES_PER_LATENT  # times in a frame
+    times = (torch.arange(frames * each) + 0.5) / (FRAMES_PER_SECOND * each)
+    rolls = []
+    for scene in scenes:
+        roll = torch.zeros(2 * len(DIGITS), len(times))
+        for hit in scene.hits(frames / FRAMES_PER_SECOND):
+            away = (times - hit.seconds) / STROKE_WIDTH
+            roll[scene.bodies[hit.body].digit] += (-away.square() / 2).exp() / STROKE_SPREAD
+        for body in scene.bodies:
+            if body.hum:
+                roll[len(DIGITS) + body.digit] += body.hum.loudness(times) / HUM_SPREAD
+        rolls.append(roll.unflatten(1, (-1, TIMES_PER_LATENT)).mean(-1).T.half())
+    return torch.stack(rolls)
 
 
 def note(seconds: Tensor, pitch: Tensor) -> Tensor:

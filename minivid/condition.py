@@ -1,0 +1,135 @@
+"""What is given of a clip, and how clean: one mask for image-to-video, extension, inpainting, and sound.
+
+Every latent has a noise level of its own ("Diffusion Forcing", Chen et al. 2024, arXiv 2407.01392). One that
+is given has level 0, or a little more, does not move, and is seen by all others. Which latents these are is
+all that tells the tasks apart, and the same masks serve training and sampling: a first frame makes
+image-to-video, the first k extension, all but a region inpainting, all of the picture video-to-audio, all of
+the sound audio-to-video.
+
+    condition = first_frames(latents, 1)
+    sample(field, noise, timesteps, path, condition=condition)
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minivid.diffusion import Field, Path, State, add_noise, map_state
+
+
+class Given(NamedTuple):
+    """Latents of one modality, (b, c, ...), and a mask that broadcasts to them, true where they are given."""
+
+    latents: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is given of the video and of the audio, if anything, and its noise level.
+
+    noise_level: 0 for clean; a little noise keeps a model from copying what it is given.
+    """
+
+    video: Given | None = None
+    audio: Given | None = None
+    noise_level: float = 0.0
+
+    def hold(self, x_t: State, path: Path, noise: State) -> State:
+        """The state with what is given in its place, at its noise level, made of the sample's own noise.
+
+        Raises ValueError where what is given has another shape than the state.
+        """
+
+        def put(x: Tensor, own: Tensor, given: Given | None) -> Tensor:
+            if given is None:
+                return x
+            if given.latents.shape != x.shape:
+                raise ValueError(
+                    f"latents of {tuple(given.latents.shape)} are given, and {tuple(x.shape)} are sampled: "
+                    "ask for as many clips as are given, in their format."
+                )
+            latents = given.latents.to(x)
+            if self.noise_level:
+                latents = add_noise(path, latents, own, x.new_full((len(x),), self.noise_level))
+            return torch.where(given.mask.to(x.device), latents, x)
+
+        return map_state(put, x_t, noise, self._parts(x_t))
+
+    def levels(self, x_t: State, t: State) -> State:
+        """The noise level of each latent, (b, 1, ...): t, (b,) or broadcasting, but for what is given."""
+
+        def level(x: Tensor, t: Tensor, given: Given | None) -> Tensor:
+            if given is None:
+                return t
+            t = t.reshape(*t.shape, *(1,) * (x.ndim - t.ndim))
+            return torch.where(given.mask.to(x.device), self.noise_level, t)
+
+        return map_state(level, x_t, t, self._parts(x_t))
+
+    def field(self, field: Field) -> Field:
+        """The field, told the noise level of each latent; what is given stands still."""
+
+        def still(velocity: Tensor, given: Given | None) -> Tensor:
+            if given is None:
+                return velocity
+            return velocity.masked_fill(given.mask.to(velocity.device), 0)
+
+        def velocity(x_t: State, t: State) -> State:
+            return map_state(still, field(x_t, self.levels(x_t, t)), self._parts(x_t))
+
+        return velocity
+
+    def _parts(self, state: State):
+        """What is given, in the form of a state: of the video, or of both."""
+        return (self.video, self.audio) if isinstance(state, tuple) else self.video
+
+
+def text_only() -> Condition:
+    """Nothing is given but the prompt."""
+    return Condition()
+
+
+def first_frames(latents: Tensor, k: int = 1, noise_level: float = 0.0) -> Condition:
+    """The first k latent frames of (b, c, f, h, w) are given: with k = 1, image-to-video.
+
+    Raises ValueError where there are not so many.
+    """
+    frames = latents.shape[2]
+    if not 1 <= k <= frames:
+        raise ValueError(f"the first {k} of {frames} latent frames: allowed are 1 to {frames}.")
+    mask = torch.arange(frames).view(1, 1, -1, 1, 1) < k
+    return Condition(Given(latents, mask), noise_level=noise_level)
+
+
+def region(latents: Tensor, mask: Tensor, noise_level: float = 0.0) -> Condition:
+    """A region of video latents (b, c, f, h, w) is given, the rest is painted anew.
+
+    mask: booleans, true where given, (h, w), (f, h, w) or broadcasting to the latents. Raises ValueError
+    where it does not.
+    """
+    try:
+        torch.broadcast_shapes(mask.shape, latents.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"a mask of {tuple(mask.shape)} for latents of {tuple(latents.shape)}: give booleans (h, w), "
+            "(f, h, w), or of a shape that broadcasts to the latents."
+        ) from None
+    mask = mask.reshape(*(1,) * (latents.ndim - mask.ndim), *mask.shape).bool()
+    return Condition(Given(latents, mask), noise_level=noise_level)
+
+
+def all_video(latents: Tensor, noise_level: float = 0.0) -> Condition:
+    """All of the picture is given, (b, c, f, h, w): video-to-audio."""
+    return Condition(video=_all(latents), noise_level=noise_level)
+
+
+def all_audio(latents: Tensor, noise_level: float = 0.0) -> Condition:
+    """All of the sound is given, (b, c, n): audio-to-video."""
+    return Condition(audio=_all(latents), noise_level=noise_level)
+
+
+def _all(latents: Tensor) -> Given:
+    return Given(latents, torch.ones((1,) * latents.ndim, dtype=torch.bool))

@@ -1,0 +1,69 @@
+"""Fields: from a network to a velocity, and guidance by what was asked for.
+
+Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): the network is evaluated with the prompt
+and with the empty one, and the difference is exaggerated.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from minivid.diffusion.paths import Path
+from minivid.diffusion.predictions import Predicts, convert_prediction
+from minivid.diffusion.states import Field, State, map_state
+
+
+def velocity_field(
+    network: Callable[[State, State], State], path: Path, predicts: Predicts
+) -> Field:
+    """The velocity field of a network (x_t, t) -> its prediction, whatever it predicts."""
+
+    def velocity(x_t: State, t: State) -> State:
+        return map_state(
+            lambda output, x, level: convert_prediction(path, predicts, output, x, level).velocity,
+            network(x_t, t),
+            x_t,
+            t,
+        )
+
+    return velocity
+
+
+def classifier_free_guidance(
+    cond: Field, uncond: Field, scale: float | tuple[float, float]
+) -> Field:
+    """uncond + scale (cond - uncond): 0 ignores the prompt, 1 follows it, more exaggerates it.
+
+    scale: one, or one for video and one for audio.
+    """
+
+    def velocity(x_t: State, t: State) -> State:
+        without, with_prompt = uncond(x_t, t), cond(x_t, t)
+        scales = (
+            (scale, scale) if isinstance(x_t, tuple) and not isinstance(scale, tuple) else scale
+        )
+        return map_state(lambda u, c, s: u + s * (c - u), without, with_prompt, scales)
+
+    return velocity
+
+
+def guided_field(
+    network: Callable[[State, State, Tensor], State],
+    cond: Tensor,
+    uncond: Tensor,
+    scale: float | tuple[float, float],
+    path: Path,
+    predicts: Predicts,
+) -> Field:
+    """The guided field of a conditional network: (x_t, t, conditioning) -> its prediction.
+
+    cond: the conditioning of what is asked for, (b, ...); uncond: that of the empty prompt. One guided step
+    is two network evaluations; at scale 1 the second is left out.
+    """
+
+    def field(conditioning: Tensor) -> Field:
+        return velocity_field(lambda x_t, t: network(x_t, t, conditioning), path, predicts)
+
+    if scale in (1, (1, 1)):
+        return field(cond)
+    return classifier_free_guidance(field(cond), field(uncond), scale)

@@ -1,0 +1,166 @@
+"""Prompt adherence: is what was asked for what a viewer sees?
+
+A model is asked for scenes, by their captions; the judge reads what it generates, and reads the real clips of
+the same scenes, which is the ceiling. Whatever generates is a callable, (prompts, seed) -> video, so nothing
+here knows a network.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from minivid.formats import DEFAULT_FORMAT, Format, frame_times
+from minivid.measure import motion, stats
+from minivid.measure.judge import Judge, Observation, load_judge
+from minivid.measure.rows import proportion_row, row, with_bar
+from minivid.world import captions, held_out, render, scene
+
+SUBJECT_ATTRIBUTES = ("digit", "colour", "heading", "hums")  # what is said of a digit
+SCENE_ATTRIBUTES = ("camera", "light", "style")
+
+Generate = Callable[[Sequence[str], int], Tensor]  # prompts and a seed -> clips (b, 3, f, h, w)
+Features = Callable[[Tensor], Tensor]  # clips (b, 3, f, h, w) -> (b, d)
+
+
+def agreement(asked: scene.Description, observed: scene.Description) -> dict[str, bool]:
+    """Which of the attributes asked for are there; what was left unsaid agrees with anything.
+
+    Two digits count as right when both are. Which of the observed is meant their colours say first, where
+    they do not then the digits, the headings, and which of them hum.
+    """
+    pairings = [
+        list(zip(asked.subjects, order, strict=False))
+        for order in (observed.subjects, observed.subjects[::-1])
+    ]
+    pairs = max(
+        pairings,
+        key=lambda pairs: [
+            sum(_fits(a, o, key) for a, o in pairs) for key in ("colour", *SUBJECT_ATTRIBUTES)
+        ],
+    )
+    counted = len(asked.subjects) == len(observed.subjects)
+    right = {key: counted and all(_fits(a, o, key) for a, o in pairs) for key in SUBJECT_ATTRIBUTES}
+    right |= {key: _fits(asked, observed, key) for key in SCENE_ATTRIBUTES}
+    return right | {"all_attributes": all(right.values())}
+
+
+def _fits(asked, observed, key: str) -> bool:
+    return getattr(asked, key) in (None, getattr(observed, key))
+
+
+def read_clips(judge: Judge, video: Tensor, batch_size: int = 100) -> list[Observation]:
+    """What the judge reads in many clips (b, 3, f, h, w)."""
+    parts = with_bar(video.split(batch_size), "reading", batch_size)
+    return [observation for part in parts for observation in judge.read(part)]
+
+
+def agreement_rows(
+    asked: Sequence[scene.Description], observed: Sequence[Observation], real: Sequence[Observation]
+) -> dict:
+    """One row an attribute; floor: what is read in the next clip; ceiling: in the real one."""
+    ours, floor, ceiling = (
+        [agreement(a, b.description) for a, b in zip(asked, read, strict=True)]
+        for read in (observed, [*observed[1:], *observed[:1]], real)
+    )
+    return {
+        key: proportion_row(
+            [one[key] for one in ours],
+            [one[key] for one in floor],
+            sum(one[key] for one in ceiling) / len(ceiling),
+        )
+        for key in ours[0]
+    }
+
+
+def easy_rows(
+    asked: Sequence[scene.Description], observed: Sequence[Observation], real: Sequence[Observation]
+) -> dict:
+    """The rows of what captions of the easy world say."""
+    rows = agreement_rows(asked, observed, real)
+    return {key: rows[key] for key in ("digit", "colour", "heading")} | {
+        "all": rows["all_attributes"]
+    }
+
+
+def ask(
+    generate: Generate,
+    scenes: Sequence[scene.Scene],
+    seed: int,
+    shape: Format = DEFAULT_FORMAT,
+    batch_size: int = 50,
+) -> tuple[Tensor, Tensor]:
+    """What is generated when asked for these scenes, and what they look like in that format."""
+    prompts = [captions.write(one.describe()) for one in scenes]
+    starts = with_bar(range(0, len(scenes), batch_size), "generating", batch_size)
+    generated = [generate(prompts[k : k + batch_size], seed + k).cpu() for k in starts]
+    return torch.cat(generated), render.in_format(scenes, shape)
+
+
+def score_easy(
+    generate: Generate, n: int, seed: int, features: Features, shape: Format = DEFAULT_FORMAT
+) -> dict:
+    """Asked for scenes of the easy world, what does the judge read, and how well does it move?
+
+    Scenes of combinations seen in training, and a quarter as many of those held out. Floors: another clip's
+    caption, frames of real clips out of order, or, for identity, frames of different clips; ceilings: the
+    real clips. features: in which toy-FVD compares clips, of which it takes more than twice as many as there
+    are features.
+    """
+    judge, room = load_judge(), render.room_for(shape.height, shape.width)
+    scenes = held_out.draw_scenes(n, seed, room=room)
+    generated, real = ask(generate, scenes, seed, shape)
+    asked, shuffled = [one.describe() for one in scenes], shuffle_frames(real, seed)
+    ours, truth = read_clips(judge, generated), read_clips(judge, real)
+    table = easy_rows(asked, ours, truth)
+    mixed = torch.stack([real.roll(k, 0)[:, :, k] for k in range(real.shape[2])], 2)
+    same = [[one.identity for one in read] for read in (ours, read_clips(judge, mixed), truth)]
+    table["identity"] = proportion_row(same[0], same[1], sum(same[2]) / n)
+    table["flicker"] = row(
+        stats.bootstrap(motion.flicker(generated)),
+        *(motion.flicker(video).mean().item() for video in (shuffled, real)),
+    )
+    table |= physics_rows(ours, read_clips(judge, shuffled), truth)
+    table |= toy_fvd_row([generated, shuffled, real], seed, features, shape)
+    scenes = held_out.draw_scenes(max(1, n // 4), seed + 1, held_out.UNSEEN, room=room)
+    generated, real = ask(generate, scenes, seed + 1, shape)
+    asked = [one.describe() for one in scenes]
+    unseen = easy_rows(asked, read_clips(judge, generated), read_clips(judge, real))
+    return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
+
+
+def physics_rows(*observed: Sequence[Observation]) -> dict:
+    """Rows of how far flights are from lawful ones: of ours, of the floor, of the ceiling."""
+    measured, table = [motion.physics(*first_flights(read)) for read in observed], {}
+    for key in motion.Physics._fields:
+        ours, floor, ceiling = (x[~x.isnan()] for x in (getattr(one, key) for one in measured))
+        if len(ours) > 1:  # a model that has learned little may never hit a wall
+            table[key] = row(stats.bootstrap(ours), floor.mean().item(), ceiling.mean().item())
+    return table
+
+
+def toy_fvd_row(
+    videos: Sequence[Tensor], seed: int, features: Features, shape: Format
+) -> dict[str, dict]:
+    """Fréchet distance of ours, the floor and the ceiling to as many other real clips; none for few clips."""
+    n, dim = len(videos[0]), features(videos[0][:1]).shape[1]
+    if n <= 2 * dim:
+        return {}
+    # As everywhere, scenes of combinations that training shows.
+    others = features(render.in_format(held_out.draw_scenes(n, seed + 2), shape))
+    clouds = [features(video) for video in videos]
+    ours = stats.jackknife(stats.frechet, clouds[0], others)
+    return {"toy_fvd": row(ours, *(stats.frechet(cloud, others) for cloud in clouds[1:]))}
+
+
+def first_flights(observed: Sequence[Observation]) -> tuple[Tensor, Tensor]:
+    """The positions of each clip's first digit (n, f, 2), and the frames' times (f,)."""
+    positions = torch.stack([one.positions[0] for one in observed])
+    return positions, frame_times(positions.shape[1])
+
+
+def shuffle_frames(video: Tensor, seed: int) -> Tensor:
+    """Each clip's frames in an order of its own."""
+    rng = torch.Generator().manual_seed(seed)
+    order = torch.rand(video.shape[0], video.shape[2], generator=rng)
+    return torch.stack([clip[:, row] for clip, row in zip(video, order.argsort(1), strict=True)])

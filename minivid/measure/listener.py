@@ -1,0 +1,143 @@
+"""The listener: a sound goes in, what an ear would say is in it comes out: which notes, when, what hums.
+
+Struck notes are found by matching pursuit (Mallat and Zhang 1993): the strongest note anywhere is
+written down and taken away, until what is left is too weak. A note that starts at once and dies away
+fits best exactly where it starts, so onsets are found to the sample. Like the judge, the listener
+knows the world's notes and nothing of what made the sound.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from minivid.formats import SAMPLE_RATE
+from minivid.world.scene import DIGITS
+from minivid.world.sound import DECAY, HUM_GAIN, NOTE_GAIN, NOTES, PARTIALS
+
+LENGTH = int(0.35 * SAMPLE_RATE)  # samples of a note that are listened for: three times its decay
+MIN_STRENGTH = 0.35  # share of a full note's strength below which nothing was struck
+MIN_GAP = int(0.06 * SAMPLE_RATE)  # samples between two strokes of one note
+BEFORE = int(0.1 * SAMPLE_RATE)  # samples before it, in which it is not yet there
+END = int(0.03 * SAMPLE_RATE)  # samples of a note without which it cannot be told
+MAX_STROKES = 16  # strokes in a clip
+HUM_WINDOW = int(0.15 * SAMPLE_RATE)
+HUM_STEP = 128  # samples from one loudness of a hum to the next
+MIN_LOUDNESS = 0.4  # share of a full hum's loudness, on average, below which nothing hums
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What was heard in one clip.
+
+    seconds: (k,) when notes were struck, in order; digits: (k,) whose they are; strengths: (k,), 1 for
+    a note as the world strikes it; hums: (10, m) loudness of each digit's hum every 1/64 s, 1 for full.
+    """
+
+    seconds: Tensor
+    digits: Tensor
+    strengths: Tensor
+    hums: Tensor
+
+    @property
+    def humming(self) -> set[int]:
+        """The digits that hum."""
+        return {d for d in DIGITS if self.hums[d].mean() > MIN_LOUDNESS}
+
+
+def listen(audio: Tensor, at_once: int = 50) -> list[Transcription]:
+    """audio: (b, n) in [-1, 1] at 8192 Hz -> what is heard in each. Raises ValueError for other shapes."""
+    if audio.ndim != 2:
+        raise ValueError(f"sound of shape {tuple(audio.shape)}: the listener takes (b, n).")
+    return [found for part in audio.split(at_once) for found in _pursue(part.float().clone())]
+
+
+def _pursue(residual: Tensor) -> list[Transcription]:
+    """What is heard in each sound (b, n), whose notes are taken out on the way."""
+    strokes = [[] for _ in residual]
+    open_ = torch.ones(len(residual), len(NOTES), residual.shape[1], dtype=torch.bool)
+    rows = torch.arange(len(residual))
+    for _ in range(MAX_STROKES):
+        strength = (_match(residual[rows]) * open_[rows]).flatten(1)
+        best, where = strength.max(1)
+        loud = best > MIN_STRENGTH
+        rows, best, where = rows[loud], best[loud], where[loud]
+        if not len(rows):
+            break
+        digits, starts = where // residual.shape[1], where % residual.shape[1]
+        residual[rows] = _remove(residual[rows], digits, starts)
+        for row, digit, start, strong in zip(
+            *map(Tensor.tolist, (rows, digits, starts, best)), strict=True
+        ):
+            open_[row, digit, max(0, start - MIN_GAP) : start + MIN_GAP] = False
+            strokes[row].append((start / SAMPLE_RATE, digit, strong))
+    hums = _hums(residual)
+    return [
+        Transcription(*_columns(sorted(found)), hum)
+        for found, hum in zip(strokes, hums, strict=True)
+    ]
+
+
+def _columns(found: list[tuple[float, int, float]]) -> tuple[Tensor, Tensor, Tensor]:
+    seconds, digits, strengths = zip(*found, strict=True) if found else ((), (), ())
+    return torch.tensor(seconds), torch.tensor(digits, dtype=torch.long), torch.tensor(strengths)
+
+
+def _match(sound: Tensor) -> Tensor:
+    """How strongly each note begins at each sample: (b, n) -> (b, 10, n), 1 for a full note.
+
+    What a hum would give, a tone as loud before as after, is taken out of what is listened for.
+    """
+    n = sound.shape[1]
+    fade, turn = _note(torch.tensor(NOTES), BEFORE)
+    change = fade - fade.mean()
+    size = 1 << (n + len(fade)).bit_length()
+    wave = torch.fft.fft(change * turn, size).conj()
+    padded = torch.fft.fft(pad(sound, (BEFORE, 0)), size)
+    found = torch.fft.ifft(padded[:, None] * wave)[..., :n].abs()
+    enough = torch.arange(n) < n - END
+    return torch.where(enough, 2 * found / (change * fade).sum() / NOTE_GAIN, 0.0)
+
+
+def _note(pitch: Tensor, before: int = 0, partial: int = 1) -> tuple[Tensor, Tensor]:
+    """A partial's loudness, nothing at first (before + LENGTH,), and its turning (notes, the same)."""
+    seconds = torch.arange(-before, LENGTH) / SAMPLE_RATE
+    angle = 2 * math.pi * partial * pitch[:, None] * seconds
+    fade = torch.where(seconds < 0, 0.0, torch.exp(-partial * seconds / DECAY))
+    return fade, torch.polar(torch.ones_like(angle), angle)
+
+
+def _remove(sound: Tensor, digits: Tensor, starts: Tensor) -> Tensor:
+    """Remove the note that starts there, whatever the strength and phase of its partials."""
+    pitch = torch.tensor(NOTES)[digits]
+    waves = []
+    for partial in range(1, len(PARTIALS) + 1):
+        fade, turn = _note(pitch, partial=partial)
+        waves += [fade * turn.real, fade * turn.imag]
+    index = starts[:, None] + torch.arange(LENGTH)
+    inside = index < sound.shape[1]
+    basis = torch.stack(waves, -1) * inside[..., None]
+    index = index.clamp(max=sound.shape[1] - 1)
+    segment = sound.gather(1, index)[..., None]
+    square = basis.mT @ basis + 1e-6 * torch.eye(basis.shape[-1])
+    fitted = (basis @ torch.linalg.solve(square, basis.mT @ segment))[..., 0]
+    return sound.scatter_add(1, index, -fitted)
+
+
+def _hums(sound: Tensor) -> Tensor:
+    """How loudly each digit's hum sounds: (b, n) -> (b, 10, m), one every HUM_STEP samples."""
+    seconds = torch.arange(sound.shape[1]) / SAMPLE_RATE
+    angle = math.pi * torch.tensor(NOTES)[:, None] * seconds
+    down = sound[:, None] * torch.polar(torch.ones_like(angle), -angle)
+    window = torch.hann_window(HUM_WINDOW + 1, periodic=False)[None, None]
+
+    def smooth(x: Tensor) -> Tensor:
+        flat = x.reshape(-1, 1, x.shape[-1])
+        return torch.conv1d(flat, window, stride=HUM_STEP, padding=HUM_WINDOW // 2).view(
+            *x.shape[:-1], -1
+        )
+
+    weight = smooth(torch.ones(1, sound.shape[1]))  # less at the clip's two ends
+    return (2 * torch.hypot(smooth(down.real), smooth(down.imag)) / weight / HUM_GAIN).float()

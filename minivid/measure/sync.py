@@ -1,0 +1,186 @@
+"""Does the sound belong to the picture? Wall hits that are seen against notes that are heard.
+
+The judge says where each digit is in each frame; the nearest lawful flight says when, between frames, it met
+a wall. The listener says when which note was struck, to the sample. What belongs together is within a frame;
+hums are held against the brightness of the digit whose tone they are.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from minivid.formats import FRAMES_PER_SECOND, SAMPLE_RATE, frame_times
+from minivid.measure import motion, stats
+from minivid.measure.adherence import read_clips
+from minivid.measure.judge import Observation, load_judge
+from minivid.measure.listener import HUM_STEP, Transcription
+from minivid.measure.rows import proportion_row, row
+
+FRAME = 1 / FRAMES_PER_SECOND
+SHARP = 0.05  # seconds: what an eye and an ear still take for one event
+HUM_RATE = SAMPLE_RATE / HUM_STEP  # loudnesses a second
+
+
+@dataclass(frozen=True)
+class Events:
+    """What happens in a clip, to an eye or to an ear: when, in order, and whose digit it is, (k,) each."""
+
+    seconds: Tensor
+    digits: Tensor
+
+    def before(self, end: float) -> "Events":
+        """Those before the clip's last moment."""
+        early = self.seconds < end
+        return Events(self.seconds[early], self.digits[early])
+
+    def of(self, digit: int | None) -> Tensor:
+        """When one digit's events are, or all: (k,)."""
+        return self.seconds if digit is None else self.seconds[self.digits == digit]
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What an eye can hold against the sound: the hits, and the brightness of each digit there, (f,)."""
+
+    hits: Events
+    brightness: dict[int, Tensor]
+
+
+def watch(video: Tensor) -> list[Visible]:
+    """Hits and brightness in clips (b, 3, f, h, w), f at least 5."""
+    return visible_events(read_clips(load_judge(), video))
+
+
+def visible_events(observed: Sequence[Observation]) -> list[Visible]:
+    """Hits and brightness in what the judge has read: all digits' flights are fitted at once."""
+    positions = torch.cat([one.positions for one in observed])
+    hits = iter(motion.nearest_flight(positions, frame_times(positions.shape[1])).hits)
+    return [_visible(one, list(itertools.islice(hits, len(one.positions)))) for one in observed]
+
+
+def _visible(observed: Observation, hits: list[Tensor]) -> Visible:
+    digits = [subject.digit for subject in observed.description.subjects]
+    seconds = torch.cat(hits)
+    owners = torch.tensor(digits).repeat_interleave(torch.tensor([len(some) for some in hits]))
+    order = seconds.argsort()
+    brightness = dict(zip(digits, observed.brightness, strict=True))
+    return Visible(Events(seconds[order], owners[order]), brightness)
+
+
+def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> dict:
+    """Rows of what is seen against what is heard, clip by clip.
+
+    onset_f1: within a frame; onset_f1_50ms: within 50 ms; note_f1: within a frame, and the note is the
+    digit's; onset_error_ms: median distance of a pair; pitch: proportion of pairs whose note is the digit's;
+    envelope_correlation: of brightness and loudness, of digits that hum. Floors: the sound of the next clip.
+    """
+    others = heard[1:] + heard[:1]
+    end = frame_times(frames)[-1].item() - SHARP  # later strokes are too short to be told
+    rows = {}
+    for key, within, by_digit in (
+        ("onset_f1", FRAME, False),
+        ("onset_f1_50ms", SHARP, False),
+        ("note_f1", FRAME, True),
+    ):
+        ours, floor = (
+            stats.f1(*_counts(seen, some, end, within, by_digit)) for some in (heard, others)
+        )
+        rows[key] = row(ours, floor.value)
+    found, by_chance = (_matched(seen, some, end) for some in (heard, others))
+    if len(found) > 1 and len(by_chance) > 1:
+        error, chance = (1000 * pairs[:, 0].abs() for pairs in (found, by_chance))
+        rows["onset_error_ms"] = row(stats.median(error), chance.median().item())
+        rows["pitch"] = proportion_row(found[:, 1] == 1, by_chance[:, 1] == 1)
+    envelopes = _envelopes(seen, heard, frames)
+    if len(envelopes) > 1:
+        rows["envelope_correlation"] = row(stats.bootstrap(envelopes))
+    return rows
+
+
+def match_events(seen: Tensor, heard: Tensor, within: float) -> Tensor:
+    """Events that belong together: times (k,) and (m,), both in order -> numbers of pairs (p, 2).
+
+    As many pairs as can be, none further apart than `within`, no event in two of them.
+    """
+    found, k, m = [], 0, 0
+    while k < len(seen) and m < len(heard):
+        delay = (heard[m] - seen[k]).item()
+        if abs(delay) <= within:
+            found.append((k, m))
+        k, m = k + (delay >= -within), m + (delay <= within)
+    return torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
+def _events(one: Visible, other: Transcription, end: float) -> tuple[Events, Events]:
+    return one.hits.before(end), Events(other.seconds, other.digits).before(end)
+
+
+def _counts(
+    seen: list[Visible], heard: list[Transcription], end: float, within: float, by_digit: bool
+) -> list[Tensor]:
+    """Pairs, hits and strokes of each clip: (n,) each; by_digit: only of one digit with itself."""
+    counts = []
+    for one, other in zip(seen, heard, strict=True):
+        hits, strokes = _events(one, other, end)
+        digits = {*hits.digits.tolist(), *strokes.digits.tolist()} if by_digit else {None}
+        matched = sum(len(match_events(hits.of(d), strokes.of(d), within)) for d in digits)
+        counts.append([matched, len(hits.seconds), len(strokes.seconds)])
+    return list(torch.tensor(counts).T)
+
+
+def _matched(seen: list[Visible], heard: list[Transcription], end: float) -> Tensor:
+    """Of all pairs within a frame, (p, 2): the stroke's delay, and whether its note is the digit's."""
+    rows = []
+    for one, other in zip(seen, heard, strict=True):
+        hits, strokes = _events(one, other, end)
+        for k, m in match_events(hits.seconds, strokes.seconds, FRAME).tolist():
+            delay = (strokes.seconds[m] - hits.seconds[k]).item()
+            rows.append([delay, float(strokes.digits[m] == hits.digits[k])])
+    return torch.tensor(rows).view(-1, 2)
+
+
+class Envelope(NamedTuple):
+    """correlation: of brightness and loudness at the same time; delay: seconds that loudness comes after."""
+
+    correlation: float
+    delay: float
+
+
+def envelope_correlation(
+    brightness: Tensor, seconds: Tensor, loudness: Tensor, rate: float
+) -> Envelope:
+    """How a digit's brightness, (f,) at certain seconds, goes with the loudness of its hum, (m,).
+
+    rate: loudnesses a second, the first at second 0. The delay is the one, of up to half a second either
+    way, at which they correlate best.
+    """
+    delays = torch.arange(-round(rate / 2), round(rate / 2) + 1) / rate
+    index = (seconds[None] + delays[:, None]) * rate
+    inside = (index >= 0) & (index <= len(loudness) - 1)
+    found = torch.full((len(delays),), -1.0)
+    for k, (where, known) in enumerate(zip(index, inside, strict=True)):
+        if known.sum() > 3:
+            left = where[known].floor().long().clamp(max=len(loudness) - 2)
+            part = (where[known] - left).to(loudness)
+            delayed = torch.lerp(loudness[left], loudness[left + 1], part)
+            pair = torch.stack([brightness[known].to(delayed), delayed])
+            found[k] = pair.corrcoef()[0, 1].nan_to_num(0)
+    return Envelope(found[len(delays) // 2].item(), delays[found.argmax()].item())
+
+
+def _envelopes(seen: list[Visible], heard: list[Transcription], frames: int) -> Tensor:
+    """Correlation of a digit's brightness and its hum, of the digits that are heard to hum."""
+    times = frame_times(frames)
+    return torch.tensor(
+        [
+            envelope_correlation(
+                one.brightness[digit], times, other.hums[digit], HUM_RATE
+            ).correlation
+            for one, other in zip(seen, heard, strict=True)
+            for digit in sorted(other.humming & one.brightness.keys())
+        ]
+    )

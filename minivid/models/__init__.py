@@ -1,0 +1,1 @@
+"""The networks. None of them knows diffusion, training or the toy world."""

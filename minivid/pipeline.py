@@ -1,0 +1,278 @@
+"""From a prompt to a clip: text, network, solver and codec, joined. Everything that samples calls it.
+
+    pipeline = load("joint")
+    clip = pipeline.generate(["a red 3 moves right"])
+    clip = pipeline.generate(["a red 3 moves right"], condition=pipeline.video_to_audio(clip.video))
+
+Any format the codec takes will do: stills, tall, wide and long clips. A model with an audio codec makes sound
+beside the picture, or either for the other.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from minivid import condition, diffusion, weights
+from minivid.condition import Condition
+from minivid.formats import AUDIO_LATENTS_PER_FRAME, DEFAULT_FORMAT, FRAMES_PER_LATENT, Format
+from minivid.models import codec, text
+from minivid.models.alignment import ALIGNMENT_DIM
+from minivid.models.text_to_video import (
+    TextToAudioVideo,
+    TextToAudioVideoConfig,
+    TextToVideo,
+    TextToVideoConfig,
+)
+from minivid.world import captions
+
+PATH = diffusion.RectifiedFlow()
+# Of the noise levels: fewer numbers than in pixels say the same, so it takes less noise to hide it.
+SHIFT = 2.0
+# Noise that is added on the way corrects earlier errors (Karras et al. 2022, arXiv 2206.00364, section 4): at
+# equal NFE DDPM's own sampler gives more of what was asked for than Heun's; see the experiment `samplers`.
+SOLVER = diffusion.ancestral
+STEPS = 32
+GUIDANCE = 4.0
+# Audio is made a little behind the video: where that is at t, audio is at time_shift(t, AUDIO_SHIFT). What is
+# seen then tells what is to be heard; see the notebook on audio and video.
+AUDIO_SHIFT = 6.0
+# A clip's audio has noise from another seed than its video, and noise that a solver adds from a third.
+AUDIO_SEED, SOLVER_SEED = 2**20, 2**21
+
+SIDE = 8  # latents along a usual clip
+
+TOKENIZER = text.Tokenizer(captions.VOCABULARY)
+
+
+class Clip(NamedTuple):
+    """Video (b, 3, f, h, w) and audio (b, n), both in [-1, 1]; audio is None where a model makes none."""
+
+    video: Tensor
+    audio: Tensor | None = None
+
+
+def tokenize(prompts: Sequence[str]) -> Tensor:
+    """Prompts as tokens (b, n). Raises ValueError for a word that is not known, with the nearest that are."""
+    return text.trim_padding(TOKENIZER(prompts))
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A model that is ready to generate, in `format` where no other is asked for.
+
+    network: (x_t, t, conditioning) -> its prediction, as `predicts` says; video_codec: None where it works on
+    pixels; audio_codec: where it makes sound too; encode_text: prompts -> conditioning (b, ...). shift: of
+    the noise levels, see `diffusion.time_shift`; audio_shift: how far audio is behind video; solver,
+    num_steps, guidance: unless others are asked for.
+    """
+
+    network: nn.Module
+    video_codec: codec.VideoCodec | None = None
+    audio_codec: codec.AudioCodec | None = None
+    encode_text: Callable[[Sequence[str]], Tensor] = tokenize
+    predicts: diffusion.Predicts = "velocity"
+    path: diffusion.Path = PATH
+    shift: float = SHIFT
+    audio_shift: float = AUDIO_SHIFT
+    solver: diffusion.Solver = SOLVER
+    num_steps: int = STEPS
+    guidance: float = GUIDANCE
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seed: int = 0,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        shape: Format | None = None,
+        solver: diffusion.Solver | None = None,
+        condition: Condition | None = None,
+        noise: diffusion.State | None = None,
+    ) -> Clip:
+        """Clips of what the prompts ask for; see `steps`."""
+        trajectory = self.steps(prompts, seed, num_steps, guidance, shape, solver, condition, noise)
+        return self.decode(diffusion.last_step(trajectory).x_t)
+
+    def steps(
+        self,
+        prompts: Sequence[str],
+        seed: int = 0,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        shape: Format | None = None,
+        solver: diffusion.Solver | None = None,
+        condition: Condition | None = None,
+        noise: diffusion.State | None = None,
+    ) -> Iterator[diffusion.Step]:
+        """The sampling trajectory: from noise to latents of what the prompts ask for.
+
+        condition: what is given beside the prompts, for as many clips, in that format. noise: where it is
+        not to be drawn: else the k-th clip's is drawn on the CPU from `seed` + k, and noise that the solver
+        adds from a seed of its own, however many clips are made beside it.
+        Raises ValueError for a word that is not known, for a format that the codec or the network cannot
+        divide, and for a condition of another number or format.
+        """
+        noise = self.noise(len(prompts), seed, shape) if noise is None else noise
+        return diffusion.sample(
+            self.field(prompts, guidance, condition),
+            noise,
+            self.timesteps(num_steps),
+            self.path,
+            solver or self.solver,
+            _rngs(len(prompts), seed + SOLVER_SEED),
+            condition,
+        )
+
+    def field(
+        self,
+        prompts: Sequence[str],
+        guidance: float | None = None,
+        condition: Condition | None = None,
+    ) -> diffusion.Field:
+        """The velocity field that leads to latents of what the prompts ask for.
+
+        Guidance exaggerates what is seen, not what is heard: of audio it is 1 at most.
+        """
+        self.network.eval()
+        scale = self.guidance if guidance is None else guidance
+        if self.audio_codec is not None:
+            heard = min(scale, 1.0)
+            given = condition is not None and condition.video is not None
+            scale = (heard if given and condition.video.mask.all() else scale, heard)
+        cond, uncond = (
+            self.encode_text(texts).to(self._device) for texts in (prompts, [""] * len(prompts))
+        )
+        return diffusion.guided_field(self.network, cond, uncond, scale, self.path, self.predicts)
+
+    def timesteps(self, num_steps: int | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """The noise levels of a sampling trajectory, from 1 to 0: (steps + 1,); of video and of audio."""
+        t = diffusion.schedule(self.num_steps if num_steps is None else num_steps, self.shift)
+        if self.audio_codec is None:
+            return t
+        return t, diffusion.time_shift(t, self.audio_shift)
+
+    def noise(self, n: int, seed: int, shape: Format | None = None) -> diffusion.State:
+        """Noise for n clips, each from a seed of its own: (n, c, f, h, w), and (n, c, m) of audio."""
+        shape, config = shape or self.format, self.network.config
+        video = _randn((config.channels, *self._grid(shape)), n, seed).to(self._device)
+        if self.audio_codec is None:
+            return video
+        size = config.audio_channels, AUDIO_LATENTS_PER_FRAME * shape.frames
+        return video, _randn(size, n, seed + AUDIO_SEED).to(self._device)
+
+    @torch.no_grad()
+    def decode(self, latents: diffusion.State) -> Clip:
+        """The clips that states of a sampling trajectory stand for, in [-1, 1]."""
+        if self.audio_codec is not None:
+            video, audio = latents
+            return Clip(self._frames(video), self.audio_codec.decode(audio).clamp(-1, 1))
+        return Clip(self._frames(latents))
+
+    def _frames(self, latents: Tensor) -> Tensor:
+        video = latents if self.video_codec is None else self.video_codec.decode(latents)
+        return video.clamp(-1, 1)
+
+    @torch.no_grad()
+    def video_to_audio(self, video: Tensor) -> Condition:
+        """The condition under which sound is made for clips (b, 3, f, h, w)."""
+        return condition.all_video(self.video_codec.encode(video.to(self._device)))
+
+    @torch.no_grad()
+    def audio_to_video(self, audio: Tensor) -> Condition:
+        """The condition under which pictures are made for sounds (b, 1024 · frames)."""
+        return condition.all_audio(self.audio_codec.encode(audio.to(self._device)))
+
+    @property
+    def format(self) -> Format:
+        """That of most clips it learned from."""
+        return DEFAULT_FORMAT.scaled(SIDE * self._pixels if self.video_codec else 32)
+
+    @property
+    def _pixels(self) -> int:
+        """Pixels along each side of a latent."""
+        return 1 if self.video_codec is None else self.video_codec.patch
+
+    def _grid(self, shape: Format) -> tuple[int, int, int]:
+        """Latent frames, rows and columns of a format. Raises ValueError where it does not divide."""
+        rows, columns = (self._pixels * unit for unit in self.network.unit)
+        fits = shape.frames % FRAMES_PER_LATENT == 1 and not (
+            shape.height % rows or shape.width % columns
+        )
+        if not fits or min(shape.frames, shape.height, shape.width) < 1:
+            raise ValueError(
+                f"{shape}: this model makes 1 + {FRAMES_PER_LATENT}k frames (1, 5, 9, 13, 17, …) whose "
+                f"height is a multiple of {rows} and whose width is one of {columns}, like {self.format}."
+            )
+        frames = shape.frames
+        if self.video_codec is not None:
+            frames = 1 + frames // FRAMES_PER_LATENT
+        return frames, shape.height // self._pixels, shape.width // self._pixels
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def _rngs(n: int, seed: int) -> list[torch.Generator]:
+    """What n clips draw their noise from, each from a seed of its own."""
+    return [torch.Generator().manual_seed(seed + k) for k in range(n)]
+
+
+def _randn(size: tuple[int, ...], n: int, seed: int) -> Tensor:
+    return torch.stack([torch.randn(size, generator=rng) for rng in _rngs(n, seed)])
+
+
+# What is shipped -----------------------------------------------------------------------------------
+
+
+def sized_name(model: str, size: int) -> str:
+    """The name of a model of clips of that size."""
+    return model if size == DEFAULT_FORMAT.width else f"{model}_{size}"
+
+
+MODELS = {
+    sized_name(model, size): (model, size)
+    for size in codec.VIDEO_CODECS
+    for model in ("joint", "video")
+}
+
+
+def video_config(size: int = DEFAULT_FORMAT.width) -> TextToVideoConfig:
+    """How the model `video`, of clips of that size, is built."""
+    channels = codec.VIDEO_CODECS[size].channels
+    return TextToVideoConfig(len(TOKENIZER.words), channels, alignment_dim=ALIGNMENT_DIM)
+
+
+def joint_config(size: int = DEFAULT_FORMAT.width) -> TextToAudioVideoConfig:
+    """How the model `joint`, of clips of that size, is built."""
+    return TextToAudioVideoConfig(len(TOKENIZER.words), codec.VIDEO_CODECS[size].channels)
+
+
+def load(name: str = "joint") -> Pipeline:
+    """The shipped model of that name, on the CPU: "joint", picture and sound, "video", or those of 64×64.
+
+    Raises ValueError for another name, and where its weights are missing.
+    """
+    if name not in MODELS:
+        raise ValueError(
+            f"no model to generate with is called {name!r}. There are: {', '.join(MODELS)}."
+        )
+    model, size = MODELS[name]
+    if model == "joint":
+        network = weights.load(name, TextToAudioVideo(joint_config(size)))
+        return Pipeline(network, load_video_codec(size), load_audio_codec())
+    return Pipeline(weights.load(name, TextToVideo(video_config(size))), load_video_codec(size))
+
+
+def load_video_codec(size: int = DEFAULT_FORMAT.width) -> codec.VideoCodec:
+    """The shipped autoencoder of clips of that size."""
+    network = codec.VideoCodec(codec.VIDEO_CODECS[size])
+    return weights.load(sized_name("video_codec", size), network).requires_grad_(False)
+
+
+def load_audio_codec() -> codec.AudioCodec:
+    """The shipped autoencoder of sound."""
+    return weights.load("audio_codec", codec.AudioCodec()).requires_grad_(False)

@@ -1,0 +1,107 @@
+"""The judge: crops of digits from both worlds, and an exam on real clips."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, cross_entropy
+
+from minivid.formats import frame_times
+from minivid.measure import judge
+from minivid.measure.adherence import agreement
+from minivid.measure.rows import proportion_row
+from minivid.recipes.recipe import Recipe
+from minivid.training import TrainConfig
+from minivid.world import random_scenes, render, scene
+
+_SIZES = ((32, 32), (32, 32), (64, 64), (32, 48), (48, 32))  # height, width of clips it learns on
+
+
+def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Crops (n, 2, CROP, CROP) of digits that can be seen, with digit and style (n,).
+
+    Clips of both worlds at several sizes, and close-ups; each crop a little off and a little noisy,
+    as what a half-trained model generates will be.
+    """
+    height, width = _SIZES[int(torch.randint(len(_SIZES), (), generator=rng))]
+    room, n = render.room_for(height, width), config.batch_size
+    scenes = random_scenes.draw_scenes(n, rng, random_scenes.FULL, room)
+    video = (render.video(scenes, 5, height, width) + 1) / 2
+    video = (video + 0.03 * torch.randn(video.shape, generator=rng)).clamp(0, 1)
+    bodies = [(i, body) for i, one in enumerate(scenes) for body in one.bodies]
+    clips = torch.tensor([i for i, _ in bodies])
+    colours = torch.tensor([list(scene.COLOURS).index(body.colour) for _, body in bodies])
+    ink = judge.find_ink(video)
+    own_ink = ink[clips, colours]
+    centre, view = render.camera([one.camera for one in scenes], frame_times(5))
+    centre, view = centre[clips], view[clips]
+    positions, area, bright = judge.locate(own_ink, centre, view)
+    positions = positions + 0.03 * torch.randn(positions.shape, generator=rng)
+    zoomed = view / (1 + 0.06 * torch.randn(view.shape, generator=rng))
+    other_ink = ink[clips].sum(1) - own_ink
+    crops = judge.crop_digits(own_ink, other_ink, bright, positions, centre, zoomed)
+    visible = area > 0.35 * area.amax(1, keepdim=True)
+    digits = torch.tensor([body.digit for _, body in bodies])[:, None].expand_as(visible)
+    styles = torch.tensor([scene.STYLES.index(scenes[i].style) for i, _ in bodies])
+    styles = styles[:, None].expand_as(visible)
+
+    near = random_scenes.draw_scenes(n, rng, random_scenes.FULL)
+    size = (24, 32, 48)[int(torch.randint(3, (), generator=rng))]
+    close, _ = judge.portrait_crops(render.portraits(near, size))
+    crops = torch.cat([crops[visible], close])
+    softness = torch.rand(len(crops), 1, 1, 1, generator=rng) * 0.6
+    crops = torch.lerp(crops, avg_pool2d(crops, 3, 1, 1), softness)
+    crops = crops + 0.06 * torch.randn(crops.shape, generator=rng)
+    more_digits = torch.tensor([one.bodies[0].digit for one in near])
+    more_styles = torch.tensor([scene.STYLES.index(one.style) for one in near])
+    return (
+        crops,
+        torch.cat([digits[visible], more_digits]),
+        torch.cat([styles[visible], more_styles]),
+    )
+
+
+def loss(network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
+    """Cross-entropy of the digit, and half as much of the style."""
+    crops, digits, styles = batch
+    digit, style = network(crops)
+    return cross_entropy(digit.float(), digits) + 0.5 * cross_entropy(style.float(), styles)
+
+
+def score(network: nn.Module, n: int, seed: int) -> dict:
+    """Agreement of what the judge reads on real clips with what is in them; floor: shuffled pairs."""
+    table = {}
+    for prefix, world in (("", random_scenes.FULL), ("easy_", random_scenes.EASY)):
+        scenes = random_scenes.draw_scenes(n, seed, world)
+        observed = read(network, scenes)
+        asked = [one.describe() for one in scenes]
+        found = [one.description for one in observed]
+        rows = [agreement(a, b) for a, b in zip(asked, found, strict=True)]
+        floor = [agreement(a, b) for a, b in zip(asked, found[1:] + found[:1], strict=True)]
+        for key in rows[0]:
+            table[prefix + key] = proportion_row([r[key] for r in rows], [r[key] for r in floor])
+        if world is random_scenes.EASY:
+            frames = torch.cat([one.digits.flatten() for one in observed])
+            pairs = zip(asked, observed, strict=True)
+            truth = [torch.full((o.digits.numel(),), a.subjects[0].digit) for a, o in pairs]
+            table["easy_frame_digit"] = proportion_row(frames == torch.cat(truth))
+        table[prefix + "identity"] = proportion_row([one.identity for one in observed])
+    return table
+
+
+def read(
+    network: judge.Judge, scenes: list[scene.Scene], batch_size: int = 100
+) -> list[judge.Observation]:
+    """Render scenes and let the judge read them."""
+    parts = [scenes[i : i + batch_size] for i in range(0, len(scenes), batch_size)]
+    return [observed for part in parts for observed in network.read(render.video(part))]
+
+
+CONFIG = TrainConfig(steps=2500, batch_size=16, learning_rate=2e-3, ema=0.998)
+
+RECIPE = Recipe(
+    what="names the digit and the style of an ink crop, and so scores every other model",
+    build=judge.Judge,
+    draw_batch=draw_batch,
+    loss=loss,
+    configs={"laptop": CONFIG, "gpu": CONFIG},
+    score=score,
+)

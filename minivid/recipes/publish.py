@@ -1,0 +1,39 @@
+"""Writing scores where they are read: the cards, data/scorecard.json, the README, docs/results.md."""
+
+import json
+
+from minivid import files, weights
+from minivid.recipes import scorecard, tables
+from minivid.recipes.scorecard import ROOT
+
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
+FROM_NOTHING = ROOT / "data" / "experiments" / "from_nothing.json"  # cards that `train all` left
+
+
+def publish(scores: dict[str, dict]) -> None:
+    """Write what was measured onto the cards, into the scorecard, the README and the page of results."""
+    cards = {name: weights.card(name) for name in scores}
+    found = [
+        tables.is_within(row, cards[name]["score"][key])
+        for name, table in scores.items()
+        for key, row in table.items()
+        if key in cards[name].get("score", {})
+    ]
+    print(f"{sum(found)} of {len(found)} numbers lie in the intervals that the cards had")
+    for name, table in scores.items():
+        cards[name]["score"] = table
+        weights.write_card(name, cards[name])
+    rows = scorecard.filled(scorecard.load(), scores)
+    scorecard.write(rows)
+    again = json.loads(FROM_NOTHING.read_text("utf-8"))
+    page = RESULTS.read_text("utf-8")
+    for mark, lines in (
+        ("score", tables.table(rows)),
+        ("made", tables.trainings(cards)),
+        ("again", [*tables.trainings(again), "", *tables.repeated(rows, again, cards)]),
+    ):
+        page = tables.between(page, mark, lines)
+    readme = tables.between(README.read_text("utf-8"), "headlines", tables.headlines(rows))
+    files.write(README, readme.encode())
+    files.write(RESULTS, page.encode())
+    print(f"written onto the cards and into {scorecard.SCORECARD}, {README} and {RESULTS}")

@@ -1,0 +1,78 @@
+"""The numbers that are published: data/scorecard.json, from which the README and docs/results.md are written.
+
+The file says what is published and in which words; `score` fills in what it measures. A score is kept in a
+folder of runs and found there again as long as neither weights nor code change (docstrings, comments and the
+way code is laid out are no part of that).
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from minivid import files, recipes, weights
+
+ROOT = Path(__file__).parents[2]
+SCORECARD = ROOT / "data" / "scorecard.json"
+N, SEED = 1000, 2  # clips or pictures behind a score, and what they are drawn from
+MAX_SEED = 2**31 - 1  # evaluation takes its seeds from 0 to here; training draws from above
+NO_SCORE = ("show", "experiments", "__main__.py", "exercises.py")  # code that no score depends on
+
+
+def score_all(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
+    """The name and score of each shipped model, on n scenes: (name, {key: row})."""
+    mark = fingerprint()
+    for name in recipes.shipped():
+        path = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
+        if not path.exists():
+            files.write_json(path, recipes.recipe(name).score(recipes.load(name), n, seed))
+        yield name, json.loads(path.read_text())
+
+
+def fingerprint(package: Path = ROOT / "minivid") -> str:
+    """A fingerprint of what is measured: all weights, and all code that a score depends on."""
+    found = hashlib.sha256()
+    for path in sorted(weights.folder().glob("*.safetensors")):
+        found.update(path.read_bytes())
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] not in NO_SCORE:
+            found.update(code_alone(path.read_text(encoding="utf-8")).encode())
+    return found.hexdigest()[:16]
+
+
+def code_alone(source: str) -> str:
+    """Python source without docstrings and comments, laid out in one way."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def load() -> list[dict]:
+    """The published rows: model, key, what is measured, floor, ours, ceiling, interval; some a headline."""
+    return json.loads(SCORECARD.read_text(encoding="utf-8"))["rows"]
+
+
+def write(rows: list[dict]) -> None:
+    """Write the published rows."""
+    files.write_json(SCORECARD, {"n": N, "seed": SEED, "rows": rows})
+
+
+def filled(rows: list[dict], scores: dict[str, dict]) -> list[dict]:
+    """The rows with the scores' numbers; scores: of each model, {key: row of a score}.
+
+    Rows of models that have no score stay as they are. Raises ValueError for a key that a score lacks.
+    """
+    made = []
+    for row in rows:
+        score = scores.get(row["model"], {row["key"]: {}})
+        if row["key"] not in score:
+            raise ValueError(
+                f"{row['model']} has no {row['key']!r} in its score: {', '.join(score)}."
+            )
+        made.append(row | score[row["key"]])
+    return made

@@ -1,0 +1,141 @@
+"""Scenes drawn at random: which world they are of, and how each is drawn from a seed.
+
+The easy world has one filled digit, a still camera, steady light and no hum; the full world has everything.
+The same seed gives the same scenes on every platform.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from minivid.world.scene import (
+    CAMERAS,
+    COLOURS,
+    DIGITS,
+    HEADINGS,
+    LIGHTS,
+    QUIET_START,
+    STYLES,
+    Body,
+    Description,
+    Hum,
+    Scene,
+    Subject,
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Which scenes may be drawn: how many digits, which words, and how often a digit hums."""
+
+    counts: tuple[int, ...] = (1, 2)
+    cameras: tuple[str, ...] = CAMERAS
+    lights: tuple[str, ...] = LIGHTS
+    styles: tuple[str, ...] = STYLES
+    hums: float = 0.3
+
+
+FULL = World()
+EASY = World(counts=(1,), cameras=("still",), lights=("steady",), styles=("filled",), hums=0.0)
+
+
+def draw_scenes(
+    n: int,
+    seed: int | torch.Generator,
+    world: World = EASY,
+    room: tuple[float, float] = (1.0, 1.0),
+    descriptions: Sequence[Description] | None = None,
+) -> list[Scene]:
+    """Draw n random scenes. The same seed gives the same scenes on every platform.
+
+    descriptions: what must be so in each scene, one a scene; what they leave unsaid is drawn from `world`.
+    """
+    if descriptions is not None and len(descriptions) != n:
+        raise ValueError(f"{len(descriptions)} descriptions for {n} scenes: give one for each.")
+    rng = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    table = torch.rand(n, 64, generator=rng, dtype=torch.float64).tolist()
+    pairs = zip(table, descriptions or [None] * n, strict=True)
+    return [_draw_scene(_Uniforms(row), world, room, description) for row, description in pairs]
+
+
+class _Uniforms:
+    """A row of uniform numbers, handed out one at a time."""
+
+    def __init__(self, row: list[float]):
+        self._next = iter(row)
+
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * next(self._next)
+
+    def among(self, choices):
+        return choices[int(next(self._next) * len(choices))]
+
+
+def _draw_scene(draw: _Uniforms, world: World, room, description: Description | None) -> Scene:
+    count = draw.among(world.counts)
+    if description is None:
+        description = Description((Subject(),) * count)
+    camera, light, style = (
+        draw.among(words) for words in (world.cameras, world.lights, world.styles)
+    )
+    taken = [subject.colour for subject in description.subjects if subject.colour]
+    bodies = []
+    for subject in description.subjects:
+        free = [colour for colour in COLOURS if colour not in taken]
+        colour = draw.among(free)
+        body = _draw_body(draw, subject, colour, world, room, len(description.subjects), bodies)
+        taken.append(body.colour)
+        bodies.append(body)
+    camera, light = description.camera or camera, description.light or light
+    return Scene(tuple(bodies), camera, light, description.style or style, room)
+
+
+def _draw_body(
+    draw: _Uniforms, subject: Subject, colour: str, world: World, room, count, others
+) -> Body:
+    digit = draw.among(DIGITS) if subject.digit is None else subject.digit
+    heading = draw.among(tuple(HEADINGS))
+    hums = draw.between(0, 1) < world.hums
+    hum = Hum(draw.between(0.6, 1.4), draw.between(0, 1))
+    height = draw.between(0.40, 0.46) if count == 1 else draw.between(0.36, 0.42)
+    body = Body(
+        digit=digit,
+        colour=subject.colour or colour,
+        heading=subject.heading or heading,
+        start=(0.0, 0.0),
+        speed=draw.between(0.3, 0.6),
+        angle=draw.between(-15, 15),
+        height=height,
+        width=height * draw.between(*((0.40, 0.55) if digit == 1 else (0.60, 0.80))),
+        hum=hum if (hums if subject.hums is None else subject.hums) else None,
+        hand=int(draw.between(0, 2**31)),
+    )
+    ranges = [
+        _start_range(side, size, v)
+        for side, size, v in zip(room, (body.width, body.height), body.velocity, strict=True)
+    ]
+    tries = [tuple(draw.between(*r) for r in ranges) for _ in range(8 if others else 1)]
+    start = max(tries, key=lambda at: min((_gap(at, body, other) for other in others), default=0.0))
+    return replace(body, start=start)
+
+
+def _start_range(side: float, size: float, velocity: float) -> tuple[float, float]:
+    """Where a centre may start so that no wall is met within the quiet start."""
+    free, run = (side - size) / 2, velocity * QUIET_START
+    return -free + max(0.0, -run), free - max(0.0, run)
+
+
+def _gap(start, body: Body, other: Body) -> float:
+    """The least distance between two boxes at the start and at the end of the quiet start."""
+    gaps = []
+    for seconds in (0.0, QUIET_START):
+        distances = [
+            abs(a + va * seconds - b - vb * seconds) - (size_a + size_b) / 2
+            for a, va, b, vb, size_a, size_b in zip(
+                start, body.velocity, other.start, other.velocity,
+                (body.width, body.height), (other.width, other.height), strict=True,
+            )
+        ]  # fmt: skip
+        gaps.append(max(distances))
+    return min(gaps)
