@@ -40,7 +40,7 @@ class Contestant:
     """
 
     name: str
-    by: str
+    library: str
     settings: str
     build: Callable[[], nn.Module]
     config: TrainConfig
@@ -311,14 +311,14 @@ def trials() -> dict[str, Contestant]:
     frames, latte = CONTESTANTS["frames as channels"], CONTESTANTS["Latte"]
     adam = replace(CONFIG, precision="bf16")
     slower = replace(latte.config, learning_rate=5e-4, muon_lr=0.01)
-    wide = replace(frames, build=lambda: FramesAsChannels(64))
+    wider = replace(frames, build=lambda: FramesAsChannels(64))
     return {
         "frames as channels, 64 wide, velocity, AdamW": replace(
-            wide, predicts="velocity", config=adam
+            wider, predicts="velocity", config=adam
         ),
-        "frames as channels, 64 wide, velocity, Muon": replace(wide, predicts="velocity"),
-        "frames as channels, 64 wide, clean, AdamW": replace(wide, config=adam),
-        "frames as channels, 64 wide, clean, Muon": wide,
+        "frames as channels, 64 wide, velocity, Muon": replace(wider, predicts="velocity"),
+        "frames as channels, 64 wide, clean, AdamW": replace(wider, config=adam),
+        "frames as channels, 64 wide, clean, Muon": wider,
         "frames as channels, 32 wide, clean, AdamW": replace(frames, config=adam),
         "frames as channels, 32 wide, clean, Muon": frames,
         "Latte, velocity, Muon": replace(latte, predicts="velocity"),

@@ -55,7 +55,7 @@ COMPILED = ", compiled"
 TRIAL = 150.0, 100, 60  # CPU-seconds, seed and clips of a trial
 
 
-def clock() -> float:
+def cpu_seconds() -> float:
     """CPU-seconds of this process and of what it started and waited for, such as a compiler."""
     return sum(os.times()[:4])
 
@@ -76,9 +76,9 @@ def race(
     steps = training.train(network, one.training_loss, draw_batch, config)
     with tqdm(total=round(seconds), desc=f"{one.name}, seed {seed}", unit="s") as bar:
         while True:
-            began = clock()
+            began = cpu_seconds()
             progress = next(steps)
-            spent += clock() - began
+            spent += cpu_seconds() - began
             bar.update(min(round(spent), bar.total) - bar.n)
             if spent >= one.every * (len(curve) + 1) and spent < seconds:
                 rows, _ = evaluate(one, progress.network, TEST_SIZE, seed)
@@ -87,8 +87,9 @@ def race(
                 break
     rows, generated = evaluate(one, progress.network, n, seed + 10)
     curve.append({"seconds": round(spent, 1), "step": progress.step, **rows})
+    library = one.library
     return {
-        "by": one.by if one.by == "minivid" else f"{one.by} {version(one.by)}",
+        "by": library if library == "minivid" else f"{library} {version(library)}",
         "settings": one.settings,
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "steps": progress.step,

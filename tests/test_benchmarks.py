@@ -106,7 +106,7 @@ def test_a_contestant_learns_until_its_seconds_are_spent_and_is_evaluated_on_the
     one = replace(contestants.CONTESTANTS[name], every=1.0)
     one = replace(one, config=replace(one.config, batch_size=2))
     ticks = itertools.count(0, 0.5)  # two a step, one before it and one after
-    monkeypatch.setattr(peers, "clock", lambda: next(ticks))
+    monkeypatch.setattr(peers, "cpu_seconds", lambda: next(ticks))
     monkeypatch.setattr(contestants, "DATASET_SIZE", 4)
     monkeypatch.setattr(peers, "TEST_SIZE", 2)
     monkeypatch.setattr(contestants, "STEPS", 2)

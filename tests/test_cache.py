@@ -1,21 +1,21 @@
-"""Latents that are kept: found again for the same codec and scenes, made anew for any other."""
+"""Latents that are cached: found again for the same codec and scenes, made anew for any other."""
 
 import pytest
 import torch
 
-from minivid import codec
+from minivid.models import codec
 from minivid.recipes import cache
-from minivid.world import render, scene
+from minivid.world import random_scenes, render
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return codec.VideoCodec(fine=16, coarse=16).eval()
+    return codec.VideoCodec(codec.VideoCodecConfig(fine=16, coarse=16)).eval()
 
 
 @pytest.fixture
-def kept(tmp_path):
+def cached(tmp_path):
     """Latents of short clips, and how many clips were encoded for them."""
 
     def of(network, scenes):
@@ -25,15 +25,15 @@ def kept(tmp_path):
             rendered.extend(part)
             return render.video(part, 5)
 
-        return cache.latents("test", network, scenes, make, tmp_path, at_once=4), len(rendered)
+        return cache.latents("test", network, scenes, make, tmp_path, batch_size=4), len(rendered)
 
     return of
 
 
-def test_latents_are_the_codecs_and_are_made_once(network, kept, tmp_path):
-    scenes = scene.draw_scenes(10, 0)
-    made, rendered = kept(network, scenes)
-    again, more = kept(network, scenes)
+def test_latents_are_the_codecs_and_are_made_once(network, cached, tmp_path):
+    scenes = random_scenes.draw_scenes(10, 0)
+    made, rendered = cached(network, scenes)
+    again, more = cached(network, scenes)
     assert (rendered, more) == (10, 0)
     assert made.dtype == torch.float16 and torch.equal(made, again)
     with torch.no_grad():
@@ -42,30 +42,32 @@ def test_latents_are_the_codecs_and_are_made_once(network, kept, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_codec_or_other_scenes_make_them_anew_and_the_old_ones_go(network, kept, tmp_path):
-    scenes = scene.draw_scenes(6, 0)
-    first, _ = kept(network, scenes)
-    other, rendered = kept(network, scene.draw_scenes(6, 1))
+def test_another_codec_or_other_scenes_make_them_anew_and_the_old_ones_go(
+    network, cached, tmp_path
+):
+    scenes = random_scenes.draw_scenes(6, 0)
+    first, _ = cached(network, scenes)
+    other, rendered = cached(network, random_scenes.draw_scenes(6, 1))
     assert rendered == 6 and not torch.equal(first, other)
     with torch.no_grad():
         network.std[3] *= 2  # a number that is no parameter counts too
-    changed, rendered = kept(network, scenes)
+    changed, rendered = cached(network, scenes)
     assert rendered == 6 and torch.allclose(changed[:, 3], first[:, 3] / 2, atol=1e-3)
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_torn_file_is_made_again(network, kept, tmp_path):
-    scenes = scene.draw_scenes(4, 0)
-    first, _ = kept(network, scenes)
+def test_a_torn_file_is_made_again(network, cached, tmp_path):
+    scenes = random_scenes.draw_scenes(4, 0)
+    first, _ = cached(network, scenes)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-100])
-    again, rendered = kept(network, scenes)
+    again, rendered = cached(network, scenes)
     assert rendered == 4 and torch.equal(first, again)
 
 
-def test_files_of_other_names_stay(network, kept, tmp_path):
+def test_files_of_other_names_stay(network, cached, tmp_path):
     neighbour = tmp_path / "test-of-another-0123456789abcdef.safetensors"
     neighbour.write_bytes(b"")
-    kept(network, scene.draw_scenes(2, 0))
-    kept(network, scene.draw_scenes(2, 1))
+    cached(network, random_scenes.draw_scenes(2, 0))
+    cached(network, random_scenes.draw_scenes(2, 1))
     assert neighbour.exists()

@@ -58,9 +58,8 @@ def test_any_description_survives_any_phrasing(subjects, camera, light, style, s
 
 def test_every_phrase_of_the_grammar_is_written_sometimes():
     generator = torch.Generator().manual_seed(3)
-    text = "|".join(
-        captions.write(one.describe(), generator) for one in random_scenes.draw_scenes(4000, 2, random_scenes.FULL)
-    )
+    scenes = random_scenes.draw_scenes(4000, 2, random_scenes.FULL)
+    text = "|".join(captions.write(one.describe(), generator) for one in scenes)
     for phrase in (*captions._MEANING, *captions._HEADING, *captions.VERBS, *captions.NUMBERS):
         assert phrase in text, phrase
 

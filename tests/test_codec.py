@@ -3,24 +3,23 @@
 import pytest
 import torch
 
-from minivid import codec
+from minivid.models import codec
+from minivid.models.codec import AudioCodecConfig, VideoCodecConfig
 
 
 def _awake(network: codec.Codec) -> codec.Codec:
     """A codec whose every layer does something: freshly made, its residual blocks add nothing."""
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
-        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=rng)
     for name, buffer in network.named_buffers():
-        buffer.data = (
-            0.5 + torch.rand(buffer.shape, generator=generator) if name == "std" else buffer
-        )
+        buffer.data = 0.5 + torch.rand(buffer.shape, generator=rng) if name == "std" else buffer
     return network
 
 
 @pytest.fixture(scope="module")
 def small():
-    return _awake(codec.VideoCodec(channels=3, patch=4, fine=6, coarse=8))
+    return _awake(codec.VideoCodec(VideoCodecConfig(channels=3, patch=4, fine=6, coarse=8)))
 
 
 def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -38,15 +37,15 @@ def test_any_format_has_one_latent_frame_and_one_more_for_every_four(small, fram
 
 
 @pytest.mark.parametrize("patch", [2, 4, 8])
-def test_unfolding_undoes_folding(patch):
-    network = codec.VideoCodec(patch=patch, fine=6, coarse=8)
+def test_depth_to_space_undoes_space_to_depth(patch):
+    network = codec.VideoCodec(VideoCodecConfig(patch=patch, fine=6, coarse=8))
     clip = _noise(2, 3, 9, 16, 24)
-    assert torch.equal(network.unfold(network.fold(clip)), clip)
+    assert torch.equal(network.from_grid(network.to_grid(clip)), clip)
 
 
-def test_sound_unfolds_too():
-    network, sound = codec.AudioCodec(width=8, blocks=1), _noise(2, 1024)
-    assert torch.equal(network.unfold(network.fold(sound)), sound)
+def test_of_sound_too():
+    network, sound = codec.AudioCodec(AudioCodecConfig(width=8, blocks=1)), _noise(2, 1024)
+    assert torch.equal(network.from_grid(network.to_grid(sound)), sound)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_a_clip_that_does_not_fit_is_refused_in_words(small, shape, said):
 @pytest.mark.parametrize("shape", [(1, 1000), (1, 1, 1024)])
 def test_sound_that_does_not_fit_is_refused_in_words(shape):
     with pytest.raises(ValueError, match="multiple of 256"):
-        codec.AudioCodec(width=8, blocks=1).encode(torch.zeros(shape))
+        codec.AudioCodec(AudioCodecConfig(width=8, blocks=1)).encode(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("frame", range(17))
@@ -74,11 +73,11 @@ def test_a_changed_frame_leaves_all_latents_before_it_as_they_were(small, frame)
     assert not torch.allclose(before[:, :, own], after[:, :, own])
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3, 4])
-def test_the_first_latents_decode_to_the_first_frames(small, kept):
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_the_first_latents_decode_to_the_first_frames(small, count):
     latents = _noise(1, 3, 5, 4, 4)
-    whole, part = small.decode(latents), small.decode(latents[:, :, :kept])
-    torch.testing.assert_close(part, whole[:, :, : 1 + 4 * (kept - 1)])
+    whole, part = small.decode(latents), small.decode(latents[:, :, :count])
+    torch.testing.assert_close(part, whole[:, :, : 1 + 4 * (count - 1)])
 
 
 def test_a_picture_is_a_clip_of_one_frame(small):
@@ -87,22 +86,31 @@ def test_a_picture_is_a_clip_of_one_frame(small):
 
 
 def test_measured_latents_have_mean_0_and_deviation_1():
-    network, clips = _awake(codec.VideoCodec(4, fine=6, coarse=8)), _noise(8, 3, 9, 16, 16)
-    network.measure(clips)
+    network, clips = (
+        _awake(codec.VideoCodec(VideoCodecConfig(4, fine=6, coarse=8))),
+        _noise(8, 3, 9, 16, 16),
+    )
+    network.fit_normalization(clips)
     latents = network.encode(clips).transpose(0, 1).flatten(1)
     torch.testing.assert_close(latents.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(latents.std(1), torch.ones(4), atol=1e-3, rtol=0)
 
 
 def test_the_scale_of_latents_changes_no_clip():
-    network, clip = _awake(codec.VideoCodec(4, fine=6, coarse=8)), _noise(2, 3, 5, 8, 8)
+    network, clip = (
+        _awake(codec.VideoCodec(VideoCodecConfig(4, fine=6, coarse=8))),
+        _noise(2, 3, 5, 8, 8),
+    )
     before = network.decode(network.encode(clip))
-    network.measure(_noise(8, 3, 5, 8, 8, seed=1))
+    network.fit_normalization(_noise(8, 3, 5, 8, 8, seed=1))
     torch.testing.assert_close(network.decode(network.encode(clip)), before, atol=1e-4, rtol=1e-4)
 
 
 def test_sound_and_picture_latents_cover_the_same_seconds():
-    video, audio = codec.VideoCodec(fine=6, coarse=8), codec.AudioCodec(width=8, blocks=1)
+    video, audio = (
+        codec.VideoCodec(VideoCodecConfig(fine=6, coarse=8)),
+        codec.AudioCodec(AudioCodecConfig(width=8, blocks=1)),
+    )
     for frames in (1, 5, 17):
         pictures = video.encode(torch.zeros(1, 3, frames, 4, 4)).shape[2]
         sounds = audio.encode(torch.zeros(1, 1024 * frames)).shape[2]
@@ -110,7 +118,7 @@ def test_sound_and_picture_latents_cover_the_same_seconds():
 
 
 def test_sound_comes_back_as_long_as_it_was():
-    network = _awake(codec.AudioCodec(channels=5, width=8, blocks=1))
+    network = _awake(codec.AudioCodec(AudioCodecConfig(channels=5, width=8, blocks=1)))
     latents = network.encode(_noise(2, 2048))
     assert latents.shape == (2, 5, 8)
     assert network.decode(latents).shape == (2, 2048)

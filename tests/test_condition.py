@@ -1,4 +1,4 @@
-"""What is given of a clip stands still at its noise level, and the network is told the level of each latent."""
+"""What is given of a clip stands still at its noise level; each latent has a level, which the network is told."""
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
 from minivid import diffusion
-from minivid.diffusion import DDPM, Cosine, RectifiedFlow
+from minivid.diffusion import DDPM, Cosine, NoiseLevels, RectifiedFlow
 
 PATHS = [RectifiedFlow(), Cosine(), DDPM()]
 LEVELS = torch.linspace(0.02, 0.98, 25, dtype=torch.float64)
@@ -18,31 +18,34 @@ def _randn(*shape, seed=0):
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
-def test_a_path_leads_from_data_to_noise_and_its_slopes_are_its_derivatives(path):
+def test_a_path_leads_from_data_to_noise_and_its_derivatives_are_right(path):
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    alpha, sigma = path.levels(ends)
+    alpha, sigma = path.alpha_sigma(ends)
     assert alpha[0] == 1 and sigma[0] == 0
     assert alpha[1] < 0.007 and sigma[1] > 0.9999
     t = LEVELS + 1e-4  # away from the corners of DDPM's piecewise log alpha
-    (up, down), (slope_a, slope_s) = (path.levels(t + 1e-6), path.levels(t - 1e-6)), path.slopes(t)
-    torch.testing.assert_close((up[0] - down[0]) / 2e-6, slope_a, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close((up[1] - down[1]) / 2e-6, slope_s, rtol=1e-4, atol=1e-6)
+    (up, down), (d_alpha, d_sigma) = (
+        (path.alpha_sigma(t + 1e-6), path.alpha_sigma(t - 1e-6)),
+        path.derivatives(t),
+    )
+    torch.testing.assert_close((up[0] - down[0]) / 2e-6, d_alpha, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close((up[1] - down[1]) / 2e-6, d_sigma, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("path", [Cosine(), DDPM()], ids=lambda p: type(p).__name__)
 def test_variance_is_preserved(path):
-    alpha, sigma = path.levels(LEVELS)
+    alpha, sigma = path.alpha_sigma(LEVELS)
     torch.testing.assert_close(alpha**2 + sigma**2, torch.ones_like(LEVELS))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
 @pytest.mark.parametrize("predicts", ["clean", "noise", "velocity"])
-def test_each_view_tells_the_other_two(path, predicts):
+def test_each_prediction_gives_the_other_two(path, predicts):
     clean, noise = _randn(25, 4), _randn(25, 4, seed=1)
-    x_t = diffusion.mix(path, clean, noise, LEVELS)
-    alpha_slope, sigma_slope = (slope[:, None] for slope in path.slopes(LEVELS))
-    truth = diffusion.Prediction(clean, noise, alpha_slope * clean + sigma_slope * noise)
-    found = diffusion.views(path, predicts, getattr(truth, predicts), x_t, LEVELS)
+    x_t = diffusion.add_noise(path, clean, noise, LEVELS)
+    d_alpha, d_sigma = (slope[:, None] for slope in path.derivatives(LEVELS))
+    truth = diffusion.Prediction(clean, noise, d_alpha * clean + d_sigma * noise)
+    found = diffusion.convert_prediction(path, predicts, getattr(truth, predicts), x_t, LEVELS)
     for got, true in zip(found, truth, strict=True):
         torch.testing.assert_close(got, true, rtol=1e-9, atol=1e-9)
 
@@ -50,12 +53,12 @@ def test_each_view_tells_the_other_two(path, predicts):
 def test_the_papers_velocities_are_ours():
     """Flow: noise - clean. Cosine: v = alpha noise - sigma clean (Salimans and Ho), times π/2."""
     clean, noise = _randn(25, 4), _randn(25, 4, seed=1)
-    x_t = diffusion.mix(RectifiedFlow(), clean, noise, LEVELS)
-    flow = diffusion.views(RectifiedFlow(), "clean", clean, x_t, LEVELS).velocity
+    x_t = diffusion.add_noise(RectifiedFlow(), clean, noise, LEVELS)
+    flow = diffusion.convert_prediction(RectifiedFlow(), "clean", clean, x_t, LEVELS).velocity
     torch.testing.assert_close(flow, noise - clean)
-    x_t = diffusion.mix(Cosine(), clean, noise, LEVELS)
-    arc = diffusion.views(Cosine(), "clean", clean, x_t, LEVELS).velocity
-    alpha, sigma = (level[:, None] for level in Cosine().levels(LEVELS))
+    x_t = diffusion.add_noise(Cosine(), clean, noise, LEVELS)
+    arc = diffusion.convert_prediction(Cosine(), "clean", clean, x_t, LEVELS).velocity
+    alpha, sigma = (level[:, None] for level in Cosine().alpha_sigma(LEVELS))
     torch.testing.assert_close(arc, (alpha * noise - sigma * clean) * math.pi / 2)
 
 
@@ -71,11 +74,11 @@ def _in_float64(scheduler):
     return scheduler
 
 
-def _one_move(move, path, predicts, output, x_t, now, later, **options):
+def _one_step(solver, path, predicts, output, x_t, t, t_next, **options):
     def field(x, t):
-        return diffusion.views(path, predicts, output, x, t).velocity
+        return diffusion.convert_prediction(path, predicts, output, x, t).velocity
 
-    return move(field, path, x_t, now, later, **options)[0]
+    return solver(field, path, x_t, t, t_next, **options)[0]
 
 
 @pytest.mark.parametrize("timestep", [0, 1, 37, 250, 499, 900, 999])
@@ -85,9 +88,9 @@ def test_ancestral_steps_are_diffusers_ddpm(timestep):
     theirs = scheduler.step(
         noise, timestep, x_t, generator=torch.Generator().manual_seed(5)
     ).prev_sample
-    ours = _one_move(
+    ours = _one_step(
         diffusion.ancestral, DDPM(), "noise", noise, x_t, (timestep + 1) / 1000, timestep / 1000,
-        generator=torch.Generator().manual_seed(5),
+        rng=torch.Generator().manual_seed(5),
     )  # fmt: skip
     torch.testing.assert_close(ours, theirs.double(), rtol=1e-5, atol=1e-5)
 
@@ -106,10 +109,10 @@ def test_ddim_steps_are_diffusers_ddim(steps, eta):
         drawn = torch.randn(3, 4, 4, generator=fresh, dtype=torch.float64)
         theirs = scheduler.step(noise, timestep, x_t, eta=eta, variance_noise=drawn).prev_sample
         # diffusers steps timestep by timestep: its last one lands on -1, our t = 0.
-        now, later = (timestep + 1) / 1000, max(0, timestep + 1 - 1000 // steps) / 1000
-        ours = _one_move(
-            diffusion.ddim, DDPM(), "noise", noise, x_t, now, later, eta=eta,
-            generator=torch.Generator().manual_seed(5),
+        t, t_next = (timestep + 1) / 1000, max(0, timestep + 1 - 1000 // steps) / 1000
+        ours = _one_step(
+            diffusion.ddim, DDPM(), "noise", noise, x_t, t, t_next, eta=eta,
+            rng=torch.Generator().manual_seed(5),
         )  # fmt: skip
         torch.testing.assert_close(ours, theirs.double(), rtol=1e-5, atol=1e-5)
 
@@ -121,7 +124,7 @@ def test_flow_steps_are_diffusers_euler():
     sigmas = scheduler.sigmas.double()
     for step, timestep in enumerate(scheduler.timesteps):
         theirs = scheduler.step(velocity, timestep, x_t).prev_sample
-        ours = _one_move(
+        ours = _one_step(
             diffusion.euler, RectifiedFlow(), "velocity", velocity, x_t,
             sigmas[step].item(), sigmas[step + 1].item(),
         )  # fmt: skip
@@ -141,28 +144,28 @@ def oracle(path):
 
     def velocity(x_t, t):
         x = x_t.double()
-        alpha, sigma = (level.double()[:, None] for level in path.levels(t))
+        alpha, sigma = (level.double()[:, None] for level in path.alpha_sigma(t))
         variance = (alpha * SPREAD) ** 2 + sigma**2
-        apart = x[:, None] - alpha[..., None] * MEANS
-        logits = WEIGHTS.log() - apart.square().sum(-1) / (2 * variance)
-        posterior = MEANS + (alpha * SPREAD**2 / variance)[..., None] * apart
+        gap = x[:, None] - alpha[..., None] * MEANS
+        logits = WEIGHTS.log() - gap.square().sum(-1) / (2 * variance)
+        posterior = MEANS + (alpha * SPREAD**2 / variance)[..., None] * gap
         clean = (logits.softmax(-1)[..., None] * posterior).sum(1)
-        return diffusion.views(path, "clean", clean, x, t.double()).velocity.to(x_t)
+        return diffusion.convert_prediction(path, "clean", clean, x, t.double()).velocity.to(x_t)
 
     return velocity
 
 
-def _end(path, move, steps, n=8000, seed=0):
+def _end(path, solver, steps, n=8000, seed=0):
     fresh = torch.Generator().manual_seed(seed + 1)
     states = diffusion.sample(
-        oracle(path), _randn(n, 2, seed=seed), diffusion.schedule(steps), path, move, fresh
+        oracle(path), _randn(n, 2, seed=seed), diffusion.schedule(steps), path, solver, fresh
     )
     *_, last = states
     return last.x_t
 
 
 @pytest.mark.parametrize(
-    ("path", "move", "steps"),
+    ("path", "solver", "steps"),
     [
         (RectifiedFlow(), diffusion.euler, 200),
         (RectifiedFlow(), diffusion.heun, 40),
@@ -174,24 +177,24 @@ def _end(path, move, steps, n=8000, seed=0):
     ],
     ids=lambda v: getattr(v, "__name__", type(v).__name__),
 )
-def test_samples_of_a_known_mixture_have_its_moments(path, move, steps):
-    found = _end(path, move, steps)
+def test_samples_of_a_known_mixture_have_its_moments(path, solver, steps):
+    found = _end(path, solver, steps)
     mean = WEIGHTS @ MEANS
     centred = MEANS - mean
     covariance = (WEIGHTS[:, None] * centred).T @ centred + SPREAD**2 * torch.eye(2)
     torch.testing.assert_close(found.mean(0), mean, atol=0.05, rtol=0)
     torch.testing.assert_close(found.T.cov(), covariance, atol=0.08, rtol=0)
     nearest = torch.cdist(found, MEANS).argmin(1)
-    share = torch.bincount(nearest, minlength=3) / len(found)
-    torch.testing.assert_close(share.double(), WEIGHTS, atol=0.015, rtol=0)
+    proportion = torch.bincount(nearest, minlength=3) / len(found)
+    torch.testing.assert_close(proportion.double(), WEIGHTS, atol=0.015, rtol=0)
 
 
-@pytest.mark.parametrize(("move", "order"), [(diffusion.euler, 1), (diffusion.heun, 2)])
-def test_samplers_converge_at_their_order(move, order):
+@pytest.mark.parametrize(("solver", "order"), [(diffusion.euler, 1), (diffusion.heun, 2)])
+def test_solvers_converge_at_their_order(solver, order):
     """Halving the step divides the error by 2 (Euler) and by 4 (Heun)."""
     path = Cosine()
     truth = _end(path, diffusion.heun, 1024, n=500)
-    errors = [(_end(path, move, steps, n=500) - truth).abs().mean() for steps in (32, 64, 128)]
+    errors = [(_end(path, solver, steps, n=500) - truth).abs().mean() for steps in (32, 64, 128)]
     for coarse, fine in zip(errors, errors[1:], strict=False):
         assert math.log2(coarse / fine) == pytest.approx(order, abs=0.45)
 
@@ -208,7 +211,7 @@ def test_a_point_of_data_is_reached_in_one_straight_step():
     clean = _randn(4, 2)
 
     def field(x_t, t):
-        return diffusion.views(RectifiedFlow(), "clean", clean, x_t, t).velocity
+        return diffusion.convert_prediction(RectifiedFlow(), "clean", clean, x_t, t).velocity
 
     (only,) = diffusion.sample(field, _randn(4, 2, seed=1), diffusion.schedule(1), RectifiedFlow())
     torch.testing.assert_close(only.x_t, clean)
@@ -219,11 +222,11 @@ def test_a_point_of_data_is_reached_in_one_straight_step():
 
 
 def test_guidance_0_ignores_1_follows_and_more_goes_on_along_the_line():
-    asked, unasked = (lambda x, t: x + 1), (lambda x, t: x - 1)
+    cond, uncond = (lambda x, t: x + 1), (lambda x, t: x - 1)
     x, t = _randn(3, 2), torch.ones(3)
-    torch.testing.assert_close(diffusion.guided(asked, unasked, 0)(x, t), x - 1)
-    torch.testing.assert_close(diffusion.guided(asked, unasked, 1)(x, t), x + 1)
-    torch.testing.assert_close(diffusion.guided(asked, unasked, 2)(x, t), x + 3)
+    torch.testing.assert_close(diffusion.classifier_free_guidance(cond, uncond, 0)(x, t), x - 1)
+    torch.testing.assert_close(diffusion.classifier_free_guidance(cond, uncond, 1)(x, t), x + 1)
+    torch.testing.assert_close(diffusion.classifier_free_guidance(cond, uncond, 2)(x, t), x + 3)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
@@ -231,30 +234,28 @@ def test_a_network_that_knows_the_truth_has_no_loss(path):
     clean = torch.full((64, 3), 0.7)
 
     def knows(x_t, t):
-        alpha, sigma = path.levels(t[:, None])
+        alpha, sigma = path.alpha_sigma(t[:, None])
         noise = (x_t - alpha * clean) / sigma
-        slope_a, slope_s = path.slopes(t[:, None])
-        return slope_a * clean + slope_s * noise
+        d_alpha, d_sigma = path.derivatives(t[:, None])
+        return d_alpha * clean + d_sigma * noise
 
     fresh = torch.Generator().manual_seed(0)
-    draw = diffusion.logit_normal
-    assert diffusion.loss(knows, clean, fresh, path, "velocity", draw_t=draw) < 1e-6
+    levels = NoiseLevels(logit_normal=1.0)
+    assert diffusion.loss(knows, clean, fresh, path, "velocity", noise_levels=levels) < 1e-6
     wrong = diffusion.loss(
-        lambda x, t: knows(x, t) + 0.5, clean, fresh, path, "velocity", draw_t=draw
+        lambda x, t: knows(x, t) + 0.5, clean, fresh, path, "velocity", noise_levels=levels
     )
     assert wrong == pytest.approx(0.25, rel=1e-3)
 
 
-def test_comparing_in_another_view_only_weighs_levels():
+def test_a_loss_in_another_form_only_weighs_levels():
     """On the straight path an error e in clean is an error e / t in velocity."""
     clean = torch.zeros(1000, 1)
 
     def off_by_one(x_t, t):
         return clean + 1
 
-    def half(n, generator):
-        return torch.full((n,), 0.5)
-
+    half = NoiseLevels(low=0.5, high=0.5)
     fresh = torch.Generator().manual_seed(0)
     error = diffusion.loss(off_by_one, clean, fresh, RectifiedFlow(), "clean", "velocity", half)
     assert error == pytest.approx(4.0)
@@ -262,9 +263,9 @@ def test_comparing_in_another_view_only_weighs_levels():
 
 def test_levels_are_drawn_evenly_or_around_the_middle():
     fresh = torch.Generator().manual_seed(0)
-    even = diffusion.uniform(1000, fresh).sort().values
+    even = NoiseLevels().draw(1000, fresh).sort().values
     assert (even - (torch.arange(1000) + 0.5) / 1000).abs().max() <= 1e-3
-    middle = diffusion.logit_normal(20_000, fresh)
+    middle = NoiseLevels(logit_normal=1.0).draw(20_000, fresh)
     inner = ((middle > 0.25) & (middle < 0.75)).float().mean()
     assert inner == pytest.approx(math.erf(math.log(3) / math.sqrt(2)), abs=0.01)
 
@@ -273,11 +274,13 @@ def test_what_cannot_be_sampled_says_so():
     with pytest.raises(ValueError, match="at least one"):
         diffusion.schedule(0)
     with pytest.raises(ValueError, match="'clean', 'noise' and 'velocity'"):
-        diffusion.views(RectifiedFlow(), "epsilon", torch.zeros(1), torch.zeros(1), torch.ones(1))
-    draws = [torch.Generator(), torch.Generator()]
-    walk = oracle(Cosine()), _randn(3, 2), diffusion.schedule(2), Cosine(), diffusion.ancestral
+        diffusion.convert_prediction(
+            RectifiedFlow(), "epsilon", torch.zeros(1), torch.zeros(1), torch.ones(1)
+        )
+    rngs = [torch.Generator(), torch.Generator()]
+    arguments = oracle(Cosine()), _randn(3, 2), diffusion.schedule(2), Cosine(), diffusion.ancestral
     with pytest.raises(ValueError, match="2 generators for 3 samples"):
-        list(diffusion.sample(*walk, draws))
+        list(diffusion.sample(*arguments, rngs))
 
 
 def test_the_sampler_can_be_watched_and_ends_at_clean():
@@ -291,13 +294,135 @@ def test_the_sampler_can_be_watched_and_ends_at_clean():
 
 def test_a_shift_keeps_both_ends_and_is_undone_by_its_inverse():
     t = torch.linspace(0, 1, 101, dtype=torch.float64)
-    moved = diffusion.shift(t, 3.0)
+    moved = diffusion.time_shift(t, 3.0)
     assert moved[0] == 0 and moved[-1] == 1 and (moved.diff() > 0).all()
-    torch.testing.assert_close(diffusion.shift(moved, 1 / 3), t)
-    assert diffusion.shift(torch.tensor(0.5), 3.0).item() == pytest.approx(0.75)
-    times = diffusion.schedule(8, 3.0)
-    assert times[0] == 1 and times[-1] == 0
+    torch.testing.assert_close(diffusion.time_shift(moved, 1 / 3), t)
+    assert diffusion.time_shift(torch.tensor(0.5), 3.0).item() == pytest.approx(0.75)
+    timesteps = diffusion.schedule(8, 3.0)
+    assert timesteps[0] == 1 and timesteps[-1] == 0
     # the ratio of noise to data is multiplied by the shift, whatever t
     inside = t[1:-1]
-    after = diffusion.shift(inside, 3.0)
+    after = diffusion.time_shift(inside, 3.0)
     torch.testing.assert_close(after / (1 - after), 3 * inside / (1 - inside))
+
+
+# Levels of one's own, pairs -----------------------------------------------------------------------
+
+SOLVERS = [diffusion.euler, diffusion.heun, diffusion.ddim, diffusion.ancestral]
+
+
+@pytest.mark.parametrize(
+    ("solver", "path"),
+    [
+        *((solver, path) for path in PATHS for solver in (diffusion.ddim, diffusion.ancestral)),
+        (diffusion.euler, RectifiedFlow()),
+        (diffusion.heun, RectifiedFlow()),
+    ],
+    ids=lambda v: getattr(v, "__name__", type(v).__name__),
+)
+def test_a_part_that_is_at_0_stays_and_one_that_waits_at_1_gives_numbers(solver, path):
+    """Three parts: one is clean from the start, one moves, one waits for a step."""
+    clean = _randn(4, 3)
+
+    def field(x_t, t):
+        return diffusion.convert_prediction(path, "clean", clean, x_t, t).velocity
+
+    timesteps = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.5, 1.0], [0.0, 0.0, 0.4], [0.0, 0.0, 0.0]])
+    start = torch.cat([clean[:, :1], _randn(4, 2, seed=1)], 1)
+    rng = torch.Generator().manual_seed(0)
+    for step in diffusion.sample(field, start, timesteps.double(), path, solver, rng):
+        assert step.x_t.isfinite().all() and step.clean.isfinite().all()
+        torch.testing.assert_close(step.x_t[:, 0], clean[:, 0])
+    torch.testing.assert_close(step.x_t, clean, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.__name__)
+def test_a_pair_is_sampled_as_its_parts_are_alone(solver):
+    path, clean = RectifiedFlow(), (_randn(4, 16), _randn(4, 2, 16, seed=1))
+    noise = _randn(4, 16, seed=2), _randn(4, 2, 16, seed=3)
+    timesteps = diffusion.schedule(6), diffusion.schedule(6, 3.0)
+
+    def field_of(part):
+        def velocity(x_t, t):
+            return diffusion.convert_prediction(path, "clean", 0.5 * clean[part] + x_t, x_t, t)[2]
+
+        return velocity
+
+    def both_fields(x_t, t):
+        return tuple(field_of(k)(x_t[k], t[k]) for k in (0, 1))
+
+    def rngs():
+        return [torch.Generator().manual_seed(k) for k in range(4)]
+
+    pair = list(diffusion.sample(both_fields, noise, timesteps, path, solver, rngs()))
+    alone = [
+        list(diffusion.sample(field_of(k), noise[k], timesteps[k], path, solver, rngs()))
+        for k in (0, 1)
+    ]
+    for k in (0, 1):
+        steps = list(zip(pair, alone[k], strict=True))
+        if solver is diffusion.ancestral:  # then its fresh noise comes after the other part's
+            steps = steps[: 1 - k]
+        for one, other in steps:
+            assert one.t[k] == other.t
+            torch.testing.assert_close(one.x_t[k], other.x_t, rtol=0, atol=0)
+            torch.testing.assert_close(one.clean[k], other.clean, rtol=0, atol=0)
+
+
+def test_guidance_of_a_pair_has_a_scale_for_each_part():
+    cond, uncond = (lambda x, t: tuple(p + 1 for p in x)), (lambda x, t: tuple(p - 1 for p in x))
+    x, t = (_randn(3, 2), _randn(3, 4)), (torch.ones(3), torch.ones(3))
+    for scale, wanted in (((2.0, 1.0), (3, 1)), (0.0, (-1, -1)), (2.0, (3, 3))):
+        found = diffusion.classifier_free_guidance(cond, uncond, scale)(x, t)
+        for part, start, by in zip(found, x, wanted, strict=True):
+            torch.testing.assert_close(part, start + by)
+
+
+def test_at_scale_1_the_empty_prompt_is_not_evaluated():
+    evaluated = []
+
+    def network(x_t, t, conditioning):
+        evaluated.append(conditioning)
+        return x_t
+
+    x, t = _randn(3, 2), torch.full((3,), 0.5, dtype=torch.float64)
+    for scale, times in ((1.0, 1), (2.0, 2)):
+        evaluated.clear()
+        field = diffusion.guided_field(network, "c", "u", scale, RectifiedFlow(), "velocity")
+        field(x, t)
+        assert len(evaluated) == times and "c" in evaluated
+
+
+@pytest.mark.parametrize(
+    ("predicts", "loss_space", "edge"), [("clean", "velocity", 0.05), ("noise", "velocity", 0.95)]
+)
+def test_a_loss_in_another_form_has_a_bounded_weight(predicts, loss_space, edge):
+    """An error of 1 in clean counts 1 / t² in velocity: at most 1 / 0.05², not 1 / 0.0001²."""
+    clean, seen = torch.zeros(2000, 1), []
+
+    def off_by_one(x_t, t):
+        seen.append(t)
+        exact = clean if predicts == "clean" else x_t / t[:, None]
+        return exact + 1
+
+    extreme = NoiseLevels(shift=1e-4 if edge < 0.5 else 1e4)
+    rng = torch.Generator().manual_seed(0)
+    error = diffusion.loss(off_by_one, clean, rng, RectifiedFlow(), predicts, loss_space, extreme)
+    assert error <= 1 / 0.05**2 * 1.001 and error > 0.5 / 0.05**2
+    inside = seen[0] >= edge - 1e-6 if edge < 0.5 else seen[0] <= edge + 1e-6
+    assert inside.all()
+
+
+def test_noise_levels_are_shifted_mixed_and_kept_inside():
+    rng = torch.Generator().manual_seed(0)
+    high = NoiseLevels(shift=3.0).draw(1000, rng)
+    torch.testing.assert_close(
+        diffusion.time_shift(high, 1 / 3).sort().values,
+        (torch.arange(1000) + 0.5) / 1000,
+        atol=1e-3,
+        rtol=0,
+    )
+    mixed = NoiseLevels(shift=3.0, logit_normal=0.2).draw(1000, rng)
+    assert (mixed[:200] - 0.5).abs().median() < 0.2 < 0.5 < mixed[200:].median()
+    inside = NoiseLevels(low=0.2, high=0.7).draw(1000, rng)
+    assert inside.min() == pytest.approx(0.2) and inside.max() == pytest.approx(0.7)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from einops import rearrange
+from minivid.recipes.judging import referee
+from minivid.unet import VideoUNet
 
 from minivid import codec, diffusion, experiments, generator, metrics, recipes, train, weights
 from minivid.experiments import (
@@ -35,8 +37,6 @@ from minivid.experiments import (
     task,
 )
 from minivid.recipes import cache, clips, held_out, latents, teacher, video, words
-from minivid.recipes.judging import referee
-from minivid.unet import VideoUNet
 from minivid.world import captions, render, scene
 
 
@@ -286,10 +286,7 @@ def test_variety_is_the_spread_of_first_places_and_garish_counts_the_ends_of_the
 # Encoders and bias -------------------------------------------------------------------------------
 
 
-SWAPPED = (
-    "a red 3 moves left, the camera pans up",
-    "a red 3 moves up, the camera pans left",
-)
+SWAPPED = ("a red 3 moves left, the camera pans up", "a red 3 moves up, the camera pans left")
 
 
 def test_a_bag_of_words_cannot_tell_swapped_words_apart_and_transformers_can():

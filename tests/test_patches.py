@@ -1,12 +1,12 @@
-"""Cut and joined again, nothing is lost; a token knows where and when it was."""
+"""Cut and joined again, nothing is lost; a token has its position in seconds and pixels."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivid import codec, patches
-from minivid.world import scene
+from minivid import formats
+from minivid.models import patches
 
 sides = st.integers(1, 4)
 three = st.tuples(sides, sides, sides)
@@ -45,7 +45,7 @@ def test_a_token_holds_one_block_and_they_go_through_time_then_down_then_right()
     [
         (lambda: patches.patchify(torch.zeros(1, 8, 5, 9, 8), (1, 2, 2)), "5×9×8.*1×2×2.*5×8×8"),
         (lambda: patches.patchify(torch.zeros(1, 8, 5, 8, 8), (2, 2, 2)), "5×8×8.*2×2×2.*4×8×8"),
-        (lambda: patches.places((5, 8, 9), (1, 2, 2), 4), "5×8×9.*1×2×2"),
+        (lambda: patches.positions((5, 8, 9), (1, 2, 2), 4), "5×8×9.*1×2×2"),
         (
             lambda: patches.unpatchify(torch.zeros(1, 81, 32), (5, 8, 8), (1, 2, 2)),
             "81 tokens.*80 tokens",
@@ -65,12 +65,10 @@ def test_what_does_not_fit_is_said_in_a_sentence(make, said):
 # Where and when ----------------------------------------------------------------------------------
 
 
-def test_the_clock_and_the_grid_are_the_worlds_and_the_codecs():
-    assert patches.FRAMES_PER_SECOND == scene.FRAMES_PER_SECOND
-    assert patches.FRAMES == codec.FRAMES
-    shown = scene.frame_times(17)
+def test_the_seconds_of_tokens_are_the_worlds():
+    shown = formats.frame_times(17)
     middles = torch.cat([shown[:1], shown[1:].view(4, 4).mean(1)])
-    seconds = patches.places((5, 8, 8), (1, 8, 8), 4)[:, 0]
+    seconds = patches.positions((5, 8, 8), (1, 8, 8), 4)[:, 0]
     torch.testing.assert_close(seconds.double(), middles)
 
 
@@ -78,20 +76,20 @@ def test_the_clock_and_the_grid_are_the_worlds_and_the_codecs():
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), three)
 def test_a_patch_is_where_the_middle_of_its_parts_is(f, h, w, patch):
     grid = (f * patch[0], h * patch[1], w * patch[2])
-    fine = patches.places(grid, (1, 1, 1), 4).T.view(1, 5, *grid)
+    fine = patches.positions(grid, (1, 1, 1), 4).T.view(1, 5, *grid)
     parts = patches.patchify(fine, patch)[0].unflatten(1, (5, -1)).mean(2)
-    torch.testing.assert_close(patches.places(grid, patch, 4), parts)
+    torch.testing.assert_close(patches.positions(grid, patch, 4), parts)
 
 
-def test_places_are_pixels_from_the_middle_of_the_frame():
-    at = patches.places((1, 8, 12), (1, 2, 2), 4)
-    assert at[0].tolist() == [1 / 16, -12.0, -20.0, 32.0, 48.0]
-    assert at[-1].tolist() == [1 / 16, 12.0, 20.0, 32.0, 48.0]
-    torch.testing.assert_close(at[:, 1:3].mean(0), torch.zeros(2))
+def test_positions_are_pixels_from_the_middle_of_the_frame():
+    positions = patches.positions((1, 8, 12), (1, 2, 2), 4)
+    assert positions[0].tolist() == [1 / 16, -12.0, -20.0, 32.0, 48.0]
+    assert positions[-1].tolist() == [1 / 16, 12.0, 20.0, 32.0, 48.0]
+    torch.testing.assert_close(positions[:, 1:3].mean(0), torch.zeros(2))
 
 
 def test_a_still_is_where_a_clips_first_frame_is():
-    still, clip = (patches.places((f, 8, 8), (1, 2, 2), 4) for f in (1, 5))
+    still, clip = (patches.positions((f, 8, 8), (1, 2, 2), 4) for f in (1, 5))
     torch.testing.assert_close(clip[:16], still, rtol=0, atol=0)
 
 
@@ -107,25 +105,25 @@ def lists_of(lengths: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(40, 90))
 def test_every_clip_is_packed_once_and_comes_out_as_it_went_in(lengths, row):
-    clips, at = lists_of(lengths)
-    packed = patches.pack(clips, at, row)
+    clips, positions = lists_of(lengths)
+    packed = patches.pack(clips, positions, row)
     for given_, found in (
-        (clips, patches.unpack(packed.tokens, packed.clip)),
-        (at, patches.unpack(packed.places, packed.clip)),
+        (clips, patches.unpack(packed.tokens, packed.clip_index)),
+        (positions, patches.unpack(packed.positions, packed.clip_index)),
     ):
         assert len(given_) == len(found)
         for one, other in zip(given_, found, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
-    full = (packed.clip >= 0).sum(1)
-    assert full.sum() == sum(lengths) and packed.clip.shape[1] == row
+    full = (packed.clip_index >= 0).sum(1)
+    assert full.sum() == sum(lengths) and packed.clip_index.shape[1] == row
     assert len(full) < 2 or full.sort().values[:2].sum() > row, "two rows would have fitted in one"
 
 
-def test_nobody_looks_into_another_clip_or_into_emptiness():
-    clips, at = lists_of([3, 2])
-    clip = patches.pack(clips, at, 6).clip
+def test_no_token_attends_to_another_clip_or_to_emptiness():
+    clips, positions = lists_of([3, 2])
+    clip_index = patches.pack(clips, positions, 6).clip_index
     blocks = torch.block_diag(torch.ones(3, 3), torch.ones(2, 2), torch.ones(1, 1)).bool()
-    assert torch.equal(patches.same_clip(clip, clip)[0], blocks)
+    assert torch.equal(patches.same_clip_mask(clip_index, clip_index)[0], blocks)
 
 
 # Sound -------------------------------------------------------------------------------------------
@@ -135,16 +133,16 @@ def test_nobody_looks_into_another_clip_or_into_emptiness():
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.integers(1, 4))
 def test_sound_cut_into_any_patches_is_whole_again(b, c, count, patch):
     latents = torch.randn(b, c, count * patch, generator=torch.Generator().manual_seed(0))
-    tokens = patches.patchify_sound(latents, patch)
+    tokens = patches.patchify_audio(latents, patch)
     assert tokens.shape == (b, count, c * patch)
-    torch.testing.assert_close(patches.unpatchify_sound(tokens, patch), latents, rtol=0, atol=0)
+    torch.testing.assert_close(patches.unpatchify_audio(tokens, patch), latents, rtol=0, atol=0)
     assert tokens[0, 0].equal(latents[0, :, :patch].flatten()), "a token holds neighbours"
 
 
-def test_sound_and_picture_of_one_moment_have_one_time():
-    picture = patches.places((5, 8, 8), (1, 2, 2), 4)[:, 0].unique()
+def test_video_and_audio_of_one_time_have_the_same_seconds():
+    picture = patches.positions((5, 8, 8), (1, 2, 2), 4)[:, 0].unique()
     for patch in (1, 2, 4):
-        sound = patches.sound_places(68, patch)
+        sound = patches.audio_positions(68, patch)
         assert len(sound) == 68 // patch and not sound[:, 1:].any()
         begin, end = sound[:, 0] - patch / 64, sound[:, 0] + patch / 64
         assert (begin[0], end[-1]) == (0, 17 / 8)  # as long as 17 frames
@@ -155,5 +153,5 @@ def test_sound_and_picture_of_one_moment_have_one_time():
 
 
 def test_sound_that_does_not_divide_is_said_in_a_sentence():
-    with pytest.raises(ValueError, match="67 latents of sound.*patches of 2.*66"):
-        patches.patchify_sound(torch.zeros(1, 16, 67), 2)
+    with pytest.raises(ValueError, match="67 latents of audio.*patches of 2.*66"):
+        patches.patchify_audio(torch.zeros(1, 16, 67), 2)

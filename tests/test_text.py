@@ -7,18 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivid import text, train, weights
-from minivid.judge import agreement
-from minivid.recipes import held_out, reader, words
-from minivid.world import captions, scene
-
-TOKENISER = words.TOKENISER
+from minivid import training, weights
+from minivid.measure.adherence import agreement
+from minivid.models import text
+from minivid.pipeline import TOKENIZER
+from minivid.recipes import captioning, reader, words
+from minivid.training import TrainConfig
+from minivid.world import captions, held_out, random_scenes, scene
 
 
 def _encoder() -> text.TextEncoder:
     torch.manual_seed(0)
-    network = text.TextEncoder(len(TOKENISER.words), width=32, layers=2).eval()
-    for layer in network.layers:  # a trained one: its looks are not zero
+    network = text.TextEncoder(len(TOKENIZER.words), width=32, layers=2).eval()
+    for layer in network.layers:  # a trained one: its attention is not zero
         torch.nn.init.normal_(layer.attention.out.weight, std=0.2)
     return network
 
@@ -26,35 +27,37 @@ def _encoder() -> text.TextEncoder:
 @given(st.integers(0, 2**31 - 1))
 @settings(max_examples=100, deadline=None)
 def test_every_caption_can_be_read_from_its_tokens(seed):
-    generator = torch.Generator().manual_seed(seed)
-    sentence = captions.write(scene.draw_scenes(1, seed, scene.FULL)[0].describe(), generator)
-    numbers = TOKENISER([sentence])[0]
-    said = " ".join(TOKENISER.words[k] for k in numbers if k != text.PADDING)
+    rng = torch.Generator().manual_seed(seed)
+    sentence = captions.write(
+        random_scenes.draw_scenes(1, seed, random_scenes.FULL)[0].describe(), rng
+    )
+    numbers = TOKENIZER([sentence])[0]
+    said = " ".join(TOKENIZER.words[k] for k in numbers if k != text.PADDING)
     assert said.replace(" ,", ",") == sentence
 
 
 def test_unknown_words_and_long_sentences_are_refused():
     with pytest.raises(ValueError, match="'pruple'.*nearest: purple"):
-        TOKENISER(["a pruple 3"])
+        TOKENIZER(["a pruple 3"])
     with pytest.raises(ValueError, match="41 words.*at most 40"):
-        TOKENISER(["a " * 41])
+        TOKENIZER(["a " * 41])
 
 
 def test_the_encoder_hears_order_and_not_padding():
     network = _encoder()
-    there, back = TOKENISER(["a red 3 and a blue 7", "a blue 3 and a red 7"])
+    there, back = TOKENIZER(["a red 3 and a blue 7", "a blue 3 and a red 7"])
     words, whole = network(torch.stack([there, back]))
     assert not torch.allclose(whole[0], whole[1], atol=1e-3)
     n = int((there != 0).sum())
     assert (words[0, n:] == 0).all()
     torch.testing.assert_close(words[0, :n].mean(0), whole[0])
-    network.place.data[n:] += 7  # where there is only padding
+    network.position_embedding.data[n:] += 7  # where there is only padding
     torch.testing.assert_close(network(there[None])[1], whole[:1])
 
 
 def test_a_sentence_does_not_change_its_neighbours_and_an_empty_one_is_zero():
     network = _encoder()
-    tokens = TOKENISER(["a red 3", "", "a humming digit moves up, the light dims"])
+    tokens = TOKENIZER(["a red 3", "", "a humming digit moves up, the light dims"])
     together = network(tokens)[1]
     alone = torch.cat([network(tokens[k : k + 1])[1] for k in range(3)])
     torch.testing.assert_close(together, alone)
@@ -88,46 +91,54 @@ def test_captions_without_a_clip_are_wrong_answers_for_clips_only():
 
 
 def test_what_fits_a_clip_is_what_the_judge_calls_agreement():
-    generator = torch.Generator().manual_seed(3)
-    scenes = scene.draw_scenes(30, generator, scene.FULL) + scene.draw_scenes(20, generator)
-    said = [captions.parse(s) for s in words.write_captions(scenes, generator)]
+    rng = torch.Generator().manual_seed(3)
+    scenes = random_scenes.draw_scenes(30, rng, random_scenes.FULL) + random_scenes.draw_scenes(
+        20, rng
+    )
+    said = [captions.parse(s) for s in captioning.write_captions(scenes, rng)]
     shown = [one.describe() for one in scenes]
     slowly = [[agreement(a, b)["all_attributes"] for b in shown] for a in said]
-    assert words.fitting(words.codes(said), words.codes(shown)).tolist() == slowly
+    codes = (captioning.attribute_codes(some) for some in (said, shown))
+    fits = captioning.captions_fit(*codes)
+    assert fits.tolist() == slowly
     assert sum(map(sum, slowly)) > len(scenes)  # some captions fit more than their own clip
 
 
-def test_captions_and_clips_can_be_learned_from_in_parts():
-    plan = train.Plan(1, 8, 1e-3, parts=2)
-    network = text.Pair(len(words.TOKENISER.words))
-    for progress in train.train(network, words.loss, lambda g: words.batch(plan, g), plan):
+def test_captions_and_clips_can_be_learned_from_in_micro_batches():
+    config = TrainConfig(1, 8, 1e-3, micro_batches=2)
+    network = text.ContrastiveEncoders(len(TOKENIZER.words))
+
+    def draw_batch(rng):
+        return words.draw_batch(config, rng)
+
+    for progress in training.train(network, words.loss, draw_batch, config):
         assert 0 < progress.loss < 3  # each finds its own among four: about ln 4
 
 
 def test_each_question_means_one_digit_and_each_answer_is_in_the_sentence():
-    scenes = held_out.draw_scenes(200, 3, world=scene.FULL)
+    scenes = held_out.draw_scenes(200, 3, world=random_scenes.FULL)
     tokens, asked, answers, whole = reader.quiz(scenes, torch.Generator().manual_seed(0))
     names = (*scene.COLOURS, *map(str, scene.DIGITS))
     two = 0
     for row, sentence in enumerate(tokens):
-        words = " ".join(TOKENISER.words[k] for k in sentence if k != text.PADDING)
+        words = " ".join(TOKENIZER.words[k] for k in sentence if k != text.PADDING)
         said = captions.parse(words.replace(" ,", ","))
         for k in range(2):
             digit, colour, heading, hums = answers[row, k].tolist()
-            if hums == reader.UNSAID:
+            if hums == captioning.NOT_SAID:
                 continue
             name = names[asked[row, k]]
             (meant,) = [one for one in said.subjects if name in (one.colour, str(one.digit))]
             two += k
-            assert digit == (reader.UNSAID if meant.digit is None else meant.digit)
+            assert digit == (captioning.NOT_SAID if meant.digit is None else meant.digit)
             for number, value, among in (
                 (colour, meant.colour, reader.COLOURS),
                 (heading, meant.heading, reader.HEADINGS),
             ):
-                assert number == reader.UNSAID if value is None else among[number] == value
+                assert number == captioning.NOT_SAID if value is None else among[number] == value
             assert hums == bool(meant.hums)
         assert whole[row, 0] == len(said.subjects) - 1
-        assert (whole[row, 3] == reader.UNSAID) == (said.style is None)
+        assert (whole[row, 3] == captioning.NOT_SAID) == (said.style is None)
     assert two > 50
 
 
@@ -143,7 +154,7 @@ def test_the_shipped_reader_knows_whose_word_is_whose_in_wordings_of_its_own():
     network = weights.load("reader", reader.build())
     said = ["a humming red three goes upwards and a cyan 7 drifts to the left, a zoom in"] * 2
     asked = torch.tensor([[reader.COLOURS.index("red"), 6 + 7], [6 + 3, 3]])
-    parts, whole = network(TOKENISER(said), asked)
+    parts, whole = network(TOKENIZER(said), asked)
     found = torch.stack([part.argmax(-1) for part in parts], -1)
     red, cyan = [3, 0, reader.HEADINGS.index("up"), 1], [7, 3, reader.HEADINGS.index("left"), 0]
     assert found.tolist() == [[red, cyan], [red, cyan]]
@@ -153,7 +164,7 @@ def test_the_shipped_reader_knows_whose_word_is_whose_in_wordings_of_its_own():
 def test_questions_change_nothing_but_their_own_answers():
     torch.manual_seed(0)
     network = reader.build().eval()
-    tokens = TOKENISER(["a red 3", "a blue 7 and a green 1, the light dims"])
+    tokens = TOKENIZER(["a red 3", "a blue 7 and a green 1, the light dims"])
     together = network(tokens, torch.tensor([[0, 1], [2, 8]]))[0][0]
     alone = network(tokens[1:], torch.tensor([[8]]))[0][0]
     torch.testing.assert_close(together[1:, 1:], alone)

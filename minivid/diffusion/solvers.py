@@ -102,7 +102,7 @@ def heun(field, path, x_t, t, t_next, rng=None):
     if not any(torch.as_tensor(level).any() for level in _parts(t_next)):
         return ahead, here.clean
     there = _predict(field, path, ahead, t_next)
-    mean = map_state(lambda a, b: (a + b) / 2, here.velocity, there.velocity)
+    mean = map_state(_mean_but_at_0, here.velocity, there.velocity, t_next)
     return map_state(_advance, x_t, mean, t, t_next), here.clean
 
 
@@ -138,6 +138,12 @@ def ancestral(field, path, x_t, t, t_next, rng=None):
 
 def _advance(x_t: Tensor, velocity: Tensor, t, t_next) -> Tensor:
     return x_t + (t_next - t) * velocity
+
+
+def _mean_but_at_0(velocity: Tensor, ahead: Tensor, t_next) -> Tensor:
+    """The mean of two velocities; where the second is at t = 0, nothing is known of it: the first."""
+    moving = torch.as_tensor(t_next, device=velocity.device) > 0
+    return torch.where(moving, (velocity + ahead) / 2, velocity)
 
 
 def _predict(field: Field, path: Path, x_t: State, t) -> Prediction:

@@ -23,8 +23,8 @@ class Optimizer:
         taken = {id(kernel) for kernel in self.kernels}
         rest = [p for p in network.parameters() if id(p) not in taken]
         groups = [
-            {"params": [p for p in rest if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in rest if is_matrix(p)], "weight_decay": config.weight_decay},
+            {"params": [p for p in rest if not is_matrix(p)], "weight_decay": 0.0},
         ]
         self.optimizers = [torch.optim.AdamW(groups, config.learning_rate, (0.9, 0.99))]
         if self.matrices:
@@ -50,10 +50,18 @@ class Optimizer:
 
 
 def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
-    """The weights of linear layers and convolutions inside blocks: what stands in a list of layers and has
-    layers of its own. A kernel counts as the matrix from all that it sees to what it gives.
+    """The weights of linear layers and convolutions inside blocks.
+
+    A block stands in a list of layers and has layers of its own; a plain sequence of them, as an output head
+    is, is none. A kernel counts as the matrix from all that it sees to what it gives.
     """
     lists = [one for one in network.modules() if isinstance(one, nn.ModuleList | nn.Sequential)]
-    blocks = [block for one in lists for block in one if next(block.children(), None) is not None]
+    blocks = [block for one in lists for block in one if not isinstance(block, nn.Sequential)]
+    blocks = [block for block in blocks if next(block.children(), None) is not None]
     layers = {id(layer): layer for block in blocks for layer in block.modules()}
     return [layer.weight for layer in layers.values() if isinstance(layer, MATRICES)]
+
+
+def is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether it maps many numbers: not a bias, a gate, or a gain, of a head or a channel."""
+    return parameter.ndim > 1 and parameter[0].numel() > 1
