@@ -1,4 +1,4 @@
-"""What is given of a clip stands still at its noise level; each latent has a level, which the network is told."""
+"""What is given of a clip stands still, and the network is told the noise level of every latent."""
 
 import pytest
 import torch

@@ -82,7 +82,7 @@ def complete(
 
     conditioned: whether the network learns that the given frames are clean; else they are replaced.
     """
-    ready, real = clips.pipeline(network), render.video(scenes)
+    ready, real = clips.ready(network), render.video(scenes)
     prompts = [captions.write(one.describe()) for one in scenes]
     noise = clips.batch_noise(ready, len(scenes), seed)
     if conditioned:

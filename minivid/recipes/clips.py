@@ -57,7 +57,7 @@ def loss(
     return diffusion.loss(predict, clean, rng, path, predicts, noise_levels=noise_levels)
 
 
-def pipeline(network: nn.Module) -> Pipeline:
+def ready(network: nn.Module) -> Pipeline:
     """The network, ready to generate."""
     return Pipeline(
         network,
@@ -79,14 +79,14 @@ def generate(
     frames: int = 17,
 ) -> Tensor:
     """Clips of what the prompts ask for: (b, 3, frames, 32, 32) in [-1, 1]. Seeded on the CPU."""
-    ready = pipeline(network)
-    noise = batch_noise(ready, len(prompts), seed, Format(frames))
-    return ready.generate(prompts, seed, num_steps, guidance, noise=noise).video
+    made = ready(network)
+    noise = batch_noise(made, len(prompts), seed, Format(frames))
+    return made.generate(prompts, seed, num_steps, guidance, noise=noise).video
 
 
-def batch_noise(ready: Pipeline, n: int, seed: int, shape: Format = DEFAULT_FORMAT) -> Tensor:
+def batch_noise(made: Pipeline, n: int, seed: int, shape: Format = DEFAULT_FORMAT) -> Tensor:
     """Noise for n clips from one seed, not from one each: it came first, and scores are of it."""
-    like = ready.noise(1, seed, shape)
+    like = made.noise(1, seed, shape)
     noise = torch.randn(n, *like.shape[1:], generator=torch.Generator().manual_seed(seed))
     return noise.to(like)
 

@@ -54,8 +54,8 @@ class AVNoiseLevels:
     """Noise levels of video and of audio. Of some clips one is given, so that it has level 0.
 
     each: of either by itself; both_generated, video_given, audio_given: shares of clips in which both are
-    generated, audio behind video by a shift of up to max_audio_shift; audio alone; video alone. In the rest the two
-    levels have nothing to do with one another.
+    generated, audio behind video by a shift of up to max_audio_shift; audio alone; video alone. In the rest
+    the two levels have nothing to do with one another.
     """
 
     each: NoiseLevels
