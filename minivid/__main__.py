@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import experiments, files, pipeline, recipes, show, training
-from minivid.recipes import progress, publish, scorecard, tables
+from minivid import experiments, pipeline, recipes, show, training
+from minivid.recipes import progress, publish, scorecard
 
 SIDES = ("frames", "height", "width")  # of a format, as the command line calls them
 
@@ -124,31 +124,7 @@ def _train(options) -> None:
 
 
 def _score(options) -> None:
-    if not 0 <= options.seed <= scorecard.MAX_SEED:
-        raise ValueError(
-            f"seed {options.seed}: allowed are 0 to {scorecard.MAX_SEED}; training draws from above."
-        )
-    every = options.name == "all"
-    if every:
-        scores = scorecard.score_all(options.n, options.seed, options.runs)
-        scores = tqdm(scores, "scored", len(recipes.shipped()))
-    else:
-        score = recipes.recipe(options.name).score
-        scores = [(options.name, score(recipes.load(options.name), options.n, options.seed))]
-    found = {}
-    for name, table in scores:
-        found[name] = table
-        tqdm.write("\n".join(tables.lines(name, table)))
-    if options.json:
-        result = {
-            "metrics": found if every else found[options.name],
-            "n": options.n,
-            "seed": options.seed,
-            "weights": options.name,
-        }
-        files.write_json(options.json, result)
-    if every and (options.n, options.seed) == (scorecard.N, scorecard.SEED):
-        publish.publish(found)
+    publish.score(options.name, options.n, options.seed, options.runs, options.json)
 
 
 def _experiment(options) -> None:

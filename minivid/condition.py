@@ -42,8 +42,22 @@ class Condition:
 
         Raises ValueError where what is given has another shape than the state.
         """
+        clean = self.fill(x_t)
+        if not self.noise_level:
+            return clean
 
-        def put(x: Tensor, own: Tensor, given: Given | None) -> Tensor:
+        def noisy(x: Tensor, clean: Tensor, noise: Tensor, given: Given | None) -> Tensor:
+            if given is None:
+                return x
+            noised = add_noise(path, clean, noise, x.new_full((len(x),), self.noise_level))
+            return torch.where(given.mask.to(x.device), noised, x)
+
+        return map_state(noisy, x_t, clean, noise, self._parts(x_t))
+
+    def fill(self, state: State) -> State:
+        """The state with what is given in its place, clean. Errors as in `hold`."""
+
+        def put(x: Tensor, given: Given | None) -> Tensor:
             if given is None:
                 return x
             if given.latents.shape != x.shape:
@@ -51,12 +65,9 @@ class Condition:
                     f"latents of {tuple(given.latents.shape)} are given, and {tuple(x.shape)} are sampled: "
                     "ask for as many clips as are given, in their format."
                 )
-            latents = given.latents.to(x)
-            if self.noise_level:
-                latents = add_noise(path, latents, own, x.new_full((len(x),), self.noise_level))
-            return torch.where(given.mask.to(x.device), latents, x)
+            return torch.where(given.mask.to(x.device), given.latents.to(x), x)
 
-        return map_state(put, x_t, noise, self._parts(x_t))
+        return map_state(put, state, self._parts(state))
 
     def levels(self, x_t: State, t: State) -> State:
         """The noise level of each latent, (b, 1, ...): t, (b,) or broadcasting, but for what is given."""

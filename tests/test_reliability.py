@@ -13,7 +13,7 @@ from torch import nn
 
 from minivid import files, recipes, training, weights
 from minivid.__main__ import main
-from minivid.measure.rows import proportion_row
+from minivid.measure.stats import proportion_row
 from minivid.recipes import flops, runs
 from minivid.training import TrainConfig, checkpoint
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from minivid import __main__ as command
 from minivid import files, recipes, weights
-from minivid.measure.rows import proportion_row
+from minivid.measure.stats import proportion_row
 from minivid.recipes import flops, pace, progress, publish, runs, scorecard, tables
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig

@@ -47,6 +47,8 @@ class Constraint(Protocol):
 
     def hold(self, x_t: State, path: Path, noise: State) -> State: ...
 
+    def fill(self, state: State) -> State: ...
+
     def field(self, field: Field) -> Field: ...
 
 
@@ -76,7 +78,8 @@ def sample(
     for t, t_next in itertools.pairwise(levels):
         x_t, clean = solver(field, path, x_t, t, t_next, rng)
         if condition is not None:
-            x_t = condition.hold(x_t, path, noise)
+            x_t, clean = condition.hold(x_t, path, noise), condition.fill(clean)
+            x_t = condition.fill(x_t) if _is_clean(t_next) else x_t
         yield Step(t_next, x_t, clean)
 
 
@@ -99,7 +102,7 @@ def heun(field, path, x_t, t, t_next, rng=None):
     """
     here = _predict(field, path, x_t, t)
     ahead = map_state(_advance, x_t, here.velocity, t, t_next)
-    if not any(torch.as_tensor(level).any() for level in _parts(t_next)):
+    if _is_clean(t_next):
         return ahead, here.clean
     there = _predict(field, path, ahead, t_next)
     mean = map_state(_mean_but_at_0, here.velocity, there.velocity, t_next)
@@ -166,8 +169,9 @@ def _levels(noise: Tensor, timesteps: Tensor) -> list[float] | Tensor:
     return timesteps.tolist() if timesteps.ndim == 1 else timesteps.to(noise)
 
 
-def _parts(t) -> tuple:
-    return t if isinstance(t, tuple) else (t,)
+def _is_clean(t) -> bool:
+    """Whether all of a state at noise level t is."""
+    return not any(torch.as_tensor(part).any() for part in (t if isinstance(t, tuple) else (t,)))
 
 
 def _randn(like: Tensor, rng: Rng | None) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from minivid.formats import DEFAULT_FORMAT, Format, frame_times
 from minivid.measure import motion, stats
 from minivid.measure.judge import Judge, Observation, load_judge
-from minivid.measure.rows import proportion_row, row, with_bar
+from minivid.measure.stats import proportion_row, row, with_bar
 from minivid.world import captions, held_out, render, scene
 
 SUBJECT_ATTRIBUTES = ("digit", "colour", "heading", "hums")  # what is said of a digit

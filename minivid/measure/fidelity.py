@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from minivid.measure import stats
-from minivid.measure.rows import row
+from minivid.measure.stats import row
 
 
 def psnr(copies: Tensor, originals: Tensor) -> Tensor:

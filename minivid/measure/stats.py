@@ -5,13 +5,17 @@ textbook's ± shrinks to nothing.
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
+
+
+T = TypeVar("T")
 
 
 class Interval(NamedTuple):
@@ -134,3 +138,31 @@ def frechet(features: Tensor, others: Tensor) -> float:
     cross = torch.linalg.eigvalsh(root @ other_cov @ root).clamp(min=0).sqrt().sum()
     gap = (mean - other_mean).square().sum()
     return (gap + cov.trace() + other_cov.trace() - 2 * cross).clamp(min=0).item()
+
+
+# Rows of a score -----------------------------------------------------------------------------------
+
+
+def proportion_row(right, floor=None, ceiling: float | None = None) -> dict:
+    """Floor, ours, ceiling and the 95 % interval of ours; right, floor: booleans (n,)."""
+    low = None if floor is None else proportion(torch.as_tensor(floor)).value
+    return row(proportion(torch.as_tensor(right)), low, ceiling)
+
+
+def row(ours: Interval, floor: float | None = None, ceiling: float | None = None) -> dict:
+    """The same of what is no proportion."""
+    return {
+        "floor": floor,
+        "ours": ours.value,
+        "ceiling": ceiling,
+        "interval": [ours.low, ours.high],
+    }
+
+
+def with_bar(parts: Sequence[T], what: str, each: int) -> Iterable[T]:
+    """The parts, `each` clips or the like in one, under a bar in a terminal that is cleared at the end.
+
+    Not `tqdm.auto`, which would leave a widget in a notebook. One part needs no bar.
+    """
+    off = None if len(parts) > 1 else True
+    return tqdm(parts, what, leave=False, disable=off, unit_scale=each)

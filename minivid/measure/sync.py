@@ -18,7 +18,7 @@ from minivid.measure import motion, stats
 from minivid.measure.adherence import read_clips
 from minivid.measure.judge import Observation, load_judge
 from minivid.measure.listener import HUM_STEP, Transcription
-from minivid.measure.rows import proportion_row, row
+from minivid.measure.stats import proportion_row, row
 
 FRAME = 1 / FRAMES_PER_SECOND
 SHARP = 0.05  # seconds: what an eye and an ear still take for one event

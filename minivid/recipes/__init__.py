@@ -28,9 +28,12 @@ def _found() -> dict[str, Recipe]:
     recipes = {name: made.RECIPE for name, made in modules.items() if hasattr(made, "RECIPE")}
     order: dict[str, Recipe] = {}
 
-    def visit(name: str) -> None:
+    def visit(name: str, wanted_by: tuple[str, ...] = ()) -> None:
+        if name not in recipes or name in wanted_by:
+            chain = " needs ".join((*wanted_by, name))
+            raise ValueError(f"{chain}: name files of minivid/recipes, and none in a circle.")
         for other in recipes[name].needs:
-            visit(other)
+            visit(other, (*wanted_by, name))
         order.setdefault(name, recipes[name])
 
     for name in sorted(recipes):

@@ -13,7 +13,7 @@ from minivid.measure import stats
 from minivid.measure.adherence import agreement_rows, read_clips
 from minivid.measure.judge import Observation, load_judge
 from minivid.measure.listener import HUM_STEP, Transcription, listen
-from minivid.measure.rows import proportion_row, row
+from minivid.measure.stats import proportion_row, row
 from minivid.world import scene
 
 TOO_LATE = 0.06  # seconds at a clip's end in which a stroke is not counted

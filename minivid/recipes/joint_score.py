@@ -11,7 +11,7 @@ from minivid.measure import sync
 from minivid.measure.adherence import agreement_rows, read_clips, score_easy
 from minivid.measure.judge import load_judge
 from minivid.measure.listener import listen
-from minivid.measure.rows import with_bar
+from minivid.measure.stats import with_bar
 from minivid.pipeline import Clip
 from minivid.recipes import cache
 from minivid.recipes.words import clip_features

@@ -7,7 +7,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 from minivid.formats import frame_times
 from minivid.measure import judge
 from minivid.measure.adherence import agreement
-from minivid.measure.rows import proportion_row
+from minivid.measure.stats import proportion_row
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
 from minivid.world import random_scenes, render, scene

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from minivid import diffusion
 from minivid.measure import stats
 from minivid.measure.judge import load_judge
-from minivid.measure.rows import proportion_row, row, with_bar
+from minivid.measure.stats import proportion_row, row, with_bar
 from minivid.models.unet import UNet, UNetConfig
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig

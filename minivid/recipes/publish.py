@@ -1,13 +1,41 @@
 """Writing scores where they are read: the cards, data/scorecard.json, the README, docs/results.md."""
 
 import json
+from pathlib import Path
 
-from minivid import files, weights
+from tqdm.auto import tqdm
+
+from minivid import files, recipes, weights
 from minivid.recipes import scorecard, tables
 from minivid.recipes.scorecard import ROOT
 
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 FROM_NOTHING = ROOT / "data" / "experiments" / "from_nothing.json"  # cards that `train all` left
+
+
+def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None) -> None:
+    """Measure one model, or "all", on n scenes; of all, as they are published, write what was found.
+
+    folder: of runs, where scores are kept on the way; table: a JSON file to write, too. Raises ValueError for
+    a seed that training may draw from.
+    """
+    if not 0 <= seed <= scorecard.MAX_SEED:
+        raise ValueError(
+            f"seed {seed}: allowed are 0 to {scorecard.MAX_SEED}; training draws from above."
+        )
+    every, found = name == "all", {}
+    if every:
+        scores = tqdm(scorecard.score_all(n, seed, folder), "scored", len(recipes.shipped()))
+    else:
+        scores = [(name, recipes.recipe(name).score(recipes.load(name), n, seed))]
+    for one, rows in scores:
+        found[one] = rows
+        tqdm.write("\n".join(tables.lines(one, rows)))
+    if table:
+        metrics = found if every else found[name]
+        files.write_json(table, {"metrics": metrics, "n": n, "seed": seed, "weights": name})
+    if every and (n, seed) == (scorecard.N, scorecard.SEED):
+        publish(found)
 
 
 def publish(scores: dict[str, dict]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from minivid.measure.rows import proportion_row
+from minivid.measure.stats import proportion_row
 from minivid.models import text
 from minivid.pipeline import TOKENIZER
 from minivid.recipes.captioning import NOT_SAID, attribute_codes, write_captions

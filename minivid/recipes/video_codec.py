@@ -5,7 +5,7 @@ from torch import Tensor
 
 from minivid.formats import DEFAULT_FORMAT
 from minivid.measure import fidelity
-from minivid.measure.rows import with_bar
+from minivid.measure.stats import with_bar
 from minivid.models import codec
 from minivid.recipes.codec_score import video_rows
 from minivid.recipes.recipe import Recipe

@@ -15,7 +15,7 @@ from minivid.measure.adherence import (
     score_easy,
 )
 from minivid.measure.judge import load_judge
-from minivid.measure.rows import proportion_row
+from minivid.measure.stats import proportion_row
 from minivid.recipes import cache, formats
 from minivid.recipes.words import clip_features
 from minivid.world import held_out, random_scenes, render, scene

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 
 from minivid import weights
 from minivid.formats import DEFAULT_FORMAT
-from minivid.measure.rows import proportion_row
+from minivid.measure.stats import proportion_row
 from minivid.models import text
 from minivid.pipeline import TOKENIZER
 from minivid.recipes.captioning import attribute_codes, captions_fit, write_captions
