@@ -122,7 +122,7 @@ def region(latents: Tensor, mask: Tensor, noise_level: float = 0.0) -> Condition
     where it does not.
     """
     try:
-        torch.broadcast_shapes(mask.shape, latents.shape)
+        mask.expand(latents.shape)
     except RuntimeError:
         raise ValueError(
             f"a mask of {tuple(mask.shape)} for latents of {tuple(latents.shape)}: give booleans (h, w), "

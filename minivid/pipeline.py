@@ -225,9 +225,6 @@ def _randn(size: tuple[int, ...], n: int, seed: int) -> Tensor:
     return torch.stack([torch.randn(size, generator=rng) for rng in _rngs(n, seed)])
 
 
-# What is shipped -----------------------------------------------------------------------------------
-
-
 def sized_name(model: str, size: int) -> str:
     """The name of a model of clips of that size."""
     return model if size == DEFAULT_FORMAT.width else f"{model}_{size}"

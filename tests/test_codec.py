@@ -49,10 +49,10 @@ def test_of_sound_too():
 
 
 @pytest.mark.parametrize(
-    "shape, said", [((1, 3, 16, 32, 32), "16 frames"), ((1, 3, 17, 30, 32), "32×30")]
+    "shape, message", [((1, 3, 16, 32, 32), "16 frames"), ((1, 3, 17, 30, 32), "32×30")]
 )
-def test_a_clip_that_does_not_fit_is_refused_in_words(small, shape, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_clip_that_does_not_fit_is_refused_in_words(small, shape, message):
+    with pytest.raises(ValueError, match=message):
         small.encode(torch.zeros(shape))
 
 
@@ -76,8 +76,8 @@ def test_a_changed_frame_leaves_all_latents_before_it_as_they_were(small, frame)
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_the_first_latents_decode_to_the_first_frames(small, count):
     latents = _noise(1, 3, 5, 4, 4)
-    whole, part = small.decode(latents), small.decode(latents[:, :, :count])
-    torch.testing.assert_close(part, whole[:, :, : 1 + 4 * (count - 1)])
+    clip, beginning = small.decode(latents), small.decode(latents[:, :, :count])
+    torch.testing.assert_close(beginning, clip[:, :, : 1 + 4 * (count - 1)])
 
 
 def test_a_picture_is_a_clip_of_one_frame(small):
@@ -86,10 +86,8 @@ def test_a_picture_is_a_clip_of_one_frame(small):
 
 
 def test_measured_latents_have_mean_0_and_deviation_1():
-    network, clips = (
-        _awake(codec.VideoCodec(VideoCodecConfig(4, fine=6, coarse=8))),
-        _noise(8, 3, 9, 16, 16),
-    )
+    network = _awake(codec.VideoCodec(VideoCodecConfig(4, fine=6, coarse=8)))
+    clips = _noise(8, 3, 9, 16, 16)
     network.fit_normalization(clips)
     latents = network.encode(clips).transpose(0, 1).flatten(1)
     torch.testing.assert_close(latents.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
@@ -97,20 +95,16 @@ def test_measured_latents_have_mean_0_and_deviation_1():
 
 
 def test_the_scale_of_latents_changes_no_clip():
-    network, clip = (
-        _awake(codec.VideoCodec(VideoCodecConfig(4, fine=6, coarse=8))),
-        _noise(2, 3, 5, 8, 8),
-    )
+    network = _awake(codec.VideoCodec(VideoCodecConfig(4, fine=6, coarse=8)))
+    clip = _noise(2, 3, 5, 8, 8)
     before = network.decode(network.encode(clip))
     network.fit_normalization(_noise(8, 3, 5, 8, 8, seed=1))
     torch.testing.assert_close(network.decode(network.encode(clip)), before, atol=1e-4, rtol=1e-4)
 
 
 def test_sound_and_picture_latents_cover_the_same_seconds():
-    video, audio = (
-        codec.VideoCodec(VideoCodecConfig(fine=6, coarse=8)),
-        codec.AudioCodec(AudioCodecConfig(width=8, blocks=1)),
-    )
+    video = codec.VideoCodec(VideoCodecConfig(fine=6, coarse=8))
+    audio = codec.AudioCodec(AudioCodecConfig(width=8, blocks=1))
     for frames in (1, 5, 17):
         pictures = video.encode(torch.zeros(1, 3, frames, 4, 4)).shape[2]
         sounds = audio.encode(torch.zeros(1, 1024 * frames)).shape[2]
@@ -131,7 +125,7 @@ def test_the_divergence_is_that_of_torch():
     torch.testing.assert_close(codec.kl(mean, log_variance), wanted)
 
 
-def test_draws_have_the_posterior_s_mean_and_deviation():
+def test_samples_have_the_posteriors_mean_and_deviation():
     mean, log_variance = torch.full((20_000,), 2.0), torch.full((20_000,), 0.25).log()
     drawn = codec.sample(mean, log_variance, torch.Generator().manual_seed(0))
     torch.testing.assert_close(drawn.mean(), torch.tensor(2.0), atol=0.02, rtol=0)

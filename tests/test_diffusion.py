@@ -1,5 +1,7 @@
 """The mathematics of diffusion: conversions, exact oracles, limits, and an independent library."""
 
+import functools
+import itertools
 import math
 
 import pytest
@@ -160,8 +162,7 @@ def _end(path, solver, steps, n=8000, seed=0):
     states = diffusion.sample(
         oracle(path), _randn(n, 2, seed=seed), diffusion.schedule(steps), path, solver, fresh
     )
-    *_, last = states
-    return last.x_t
+    return diffusion.last_step(states).x_t
 
 
 @pytest.mark.parametrize(
@@ -252,12 +253,12 @@ def test_a_loss_in_another_form_only_weighs_levels():
     """On the straight path an error e in clean is an error e / t in velocity."""
     clean = torch.zeros(1000, 1)
 
-    def off_by_one(x_t, t):
+    def wrong(x_t, t):
         return clean + 1
 
     half = NoiseLevels(low=0.5, high=0.5)
     fresh = torch.Generator().manual_seed(0)
-    error = diffusion.loss(off_by_one, clean, fresh, RectifiedFlow(), "clean", "velocity", half)
+    error = diffusion.loss(wrong, clean, fresh, RectifiedFlow(), "clean", "velocity", half)
     assert error == pytest.approx(4.0)
 
 
@@ -306,9 +307,35 @@ def test_a_shift_keeps_both_ends_and_is_undone_by_its_inverse():
     torch.testing.assert_close(after / (1 - after), 3 * inside / (1 - inside))
 
 
-# Levels of one's own, pairs -----------------------------------------------------------------------
+# A level for each part ---------------------------------------------------------------------------
 
 SOLVERS = [diffusion.euler, diffusion.heun, diffusion.ddim, diffusion.ancestral]
+# Of three latents: the first is clean from the start, the second moves, the third waits for a step.
+TIMESTEPS = torch.tensor(
+    [[0.0, 1.0, 1.0], [0.0, 0.5, 1.0], [0.0, 0.0, 0.4], [0.0, 0.0, 0.0]], dtype=torch.float64
+)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.__name__)
+def test_a_latent_that_is_at_0_stays_as_it_is_whatever_the_field(solver, path):
+    start, rng = _randn(4, 2, 3, 1, 1), torch.Generator().manual_seed(0)
+    levels, states = [], [start]
+
+    def field(x_t, t):
+        levels.append(t)
+        return 1 + x_t.sin()
+
+    timesteps = TIMESTEPS.view(-1, 1, 3, 1, 1)
+    for step in diffusion.sample(field, start, timesteps, path, solver, rng):
+        assert step.x_t.isfinite().all() and step.clean.isfinite().all()
+        torch.testing.assert_close(step.x_t[:, :, 0], start[:, :, 0], rtol=1e-12, atol=1e-12)
+        states.append(step.x_t)
+    assert levels[0].shape == (4, 1, 3, 1, 1) and levels[0][0].equal(timesteps[0])
+    moves = torch.stack([(b - a).abs().amax((0, 1, 3, 4)) for a, b in itertools.pairwise(states)])
+    assert (moves[:2, 1] > 1e-3).all() and (moves[1:, 2] > 1e-3).all()
+    at_0 = TIMESTEPS[:-1] == 0
+    assert (moves[at_0] < 1e-12).all(), "one that has arrived stays, too"
 
 
 @pytest.mark.parametrize(
@@ -320,65 +347,69 @@ SOLVERS = [diffusion.euler, diffusion.heun, diffusion.ddim, diffusion.ancestral]
     ],
     ids=lambda v: getattr(v, "__name__", type(v).__name__),
 )
-def test_a_part_that_is_at_0_stays_and_one_that_waits_at_1_gives_numbers(solver, path):
-    """Three parts: one is clean from the start, one moves, one waits for a step."""
+def test_each_latent_at_its_own_level_arrives_at_the_data(solver, path):
     clean = _randn(4, 3)
 
     def field(x_t, t):
         return diffusion.convert_prediction(path, "clean", clean, x_t, t).velocity
 
-    timesteps = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.5, 1.0], [0.0, 0.0, 0.4], [0.0, 0.0, 0.0]])
     start = torch.cat([clean[:, :1], _randn(4, 2, seed=1)], 1)
     rng = torch.Generator().manual_seed(0)
-    for step in diffusion.sample(field, start, timesteps.double(), path, solver, rng):
-        assert step.x_t.isfinite().all() and step.clean.isfinite().all()
-        torch.testing.assert_close(step.x_t[:, 0], clean[:, 0])
-    torch.testing.assert_close(step.x_t, clean, rtol=1e-4, atol=1e-4)
+    steps = list(diffusion.sample(field, start, TIMESTEPS, path, solver, rng))
+    assert all(step.x_t.isfinite().all() and step.clean.isfinite().all() for step in steps)
+    torch.testing.assert_close(steps[-1].x_t, clean, rtol=1e-4, atol=1e-4)
 
 
+# Pairs of video and audio ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: s.__name__)
-def test_a_pair_is_sampled_as_its_parts_are_alone(solver):
-    path, clean = RectifiedFlow(), (_randn(4, 16), _randn(4, 2, 16, seed=1))
+def test_a_pair_is_sampled_exactly_as_each_is_alone(solver, path):
+    clean = _randn(4, 16), _randn(4, 2, 16, seed=1)
     noise = _randn(4, 16, seed=2), _randn(4, 2, 16, seed=3)
     timesteps = diffusion.schedule(6), diffusion.schedule(6, 3.0)
 
-    def field_of(part):
-        def velocity(x_t, t):
-            return diffusion.convert_prediction(path, "clean", 0.5 * clean[part] + x_t, x_t, t)[2]
+    def velocity(k, x_t, t):
+        prediction = 0.5 * clean[k] + x_t.tanh()
+        return diffusion.convert_prediction(path, "clean", prediction, x_t, t).velocity
 
-        return velocity
-
-    def both_fields(x_t, t):
-        return tuple(field_of(k)(x_t[k], t[k]) for k in (0, 1))
+    def field(x_t, t):
+        return tuple(velocity(k, x_t[k], t[k]) for k in (0, 1))
 
     def rngs():
         return [torch.Generator().manual_seed(k) for k in range(4)]
 
-    pair = list(diffusion.sample(both_fields, noise, timesteps, path, solver, rngs()))
-    alone = [
-        list(diffusion.sample(field_of(k), noise[k], timesteps[k], path, solver, rngs()))
+    pairs = list(diffusion.sample(field, noise, timesteps, path, solver, rngs()))
+    # In turns, from the same generators: in each step the fresh noise of video is drawn before audio's.
+    shared = rngs()
+    trajectories = (
+        diffusion.sample(
+            functools.partial(velocity, k), noise[k], timesteps[k], path, solver, shared
+        )
         for k in (0, 1)
-    ]
-    for k in (0, 1):
-        steps = list(zip(pair, alone[k], strict=True))
-        if solver is diffusion.ancestral:  # then its fresh noise comes after the other part's
-            steps = steps[: 1 - k]
-        for one, other in steps:
-            assert one.t[k] == other.t
-            torch.testing.assert_close(one.x_t[k], other.x_t, rtol=0, atol=0)
-            torch.testing.assert_close(one.clean[k], other.clean, rtol=0, atol=0)
+    )
+    alone = list(zip(*trajectories, strict=True))
+    assert len(pairs) == len(alone) == 6
+    for pair, ours in zip(pairs, alone, strict=True):
+        assert pair.t == tuple(one.t for one in ours)
+        for k in (0, 1):
+            assert pair.x_t[k].equal(ours[k].x_t) and pair.clean[k].equal(ours[k].clean)
 
 
-def test_guidance_of_a_pair_has_a_scale_for_each_part():
+def test_guidance_of_a_pair_has_a_scale_for_each():
     cond, uncond = (lambda x, t: tuple(p + 1 for p in x)), (lambda x, t: tuple(p - 1 for p in x))
     x, t = (_randn(3, 2), _randn(3, 4)), (torch.ones(3), torch.ones(3))
     for scale, wanted in (((2.0, 1.0), (3, 1)), (0.0, (-1, -1)), (2.0, (3, 3))):
         found = diffusion.classifier_free_guidance(cond, uncond, scale)(x, t)
-        for part, start, by in zip(found, x, wanted, strict=True):
-            torch.testing.assert_close(part, start + by)
+        for velocity, start, offset in zip(found, x, wanted, strict=True):
+            torch.testing.assert_close(velocity, start + offset)
 
 
-def test_at_scale_1_the_empty_prompt_is_not_evaluated():
+@pytest.mark.parametrize(
+    ("scale", "evaluations"), [(1.0, "c"), (2.0, "uc"), ((1.0, 1.0), "c"), ((2.0, 1.0), "uc")]
+)
+def test_at_scale_1_the_empty_prompt_is_not_evaluated(scale, evaluations):
     evaluated = []
 
     def network(x_t, t, conditioning):
@@ -386,34 +417,71 @@ def test_at_scale_1_the_empty_prompt_is_not_evaluated():
         return x_t
 
     x, t = _randn(3, 2), torch.full((3,), 0.5, dtype=torch.float64)
-    for scale, times in ((1.0, 1), (2.0, 2)):
-        evaluated.clear()
-        field = diffusion.guided_field(network, "c", "u", scale, RectifiedFlow(), "velocity")
-        field(x, t)
-        assert len(evaluated) == times and "c" in evaluated
+    if isinstance(scale, tuple):
+        x, t = (x, x), (t, t)
+    diffusion.guided_field(network, "c", "u", scale, RectifiedFlow(), "velocity")(x, t)
+    assert "".join(evaluated) == evaluations
 
 
-@pytest.mark.parametrize(
-    ("predicts", "loss_space", "edge"), [("clean", "velocity", 0.05), ("noise", "velocity", 0.95)]
-)
-def test_a_loss_in_another_form_has_a_bounded_weight(predicts, loss_space, edge):
+# Noise levels ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss_space", ["velocity", "other"])
+@pytest.mark.parametrize(("predicts", "end"), [("clean", 0.05), ("noise", 0.95)])
+def test_an_error_in_another_form_has_a_bounded_weight(predicts, end, loss_space):
     """An error of 1 in clean counts 1 / t² in velocity: at most 1 / 0.05², not 1 / 0.0001²."""
-    clean, seen = torch.zeros(2000, 1), []
+    other = {"clean": "noise", "noise": "clean"}[predicts]
+    loss_space = other if loss_space == "other" else loss_space
+    clean, levels = torch.zeros(2000, 1), []
 
-    def off_by_one(x_t, t):
-        seen.append(t)
+    def network(x_t, t):
+        levels.append(t)
         exact = clean if predicts == "clean" else x_t / t[:, None]
         return exact + 1
 
-    extreme = NoiseLevels(shift=1e-4 if edge < 0.5 else 1e4)
+    crowded = NoiseLevels(shift=1e-4 if predicts == "clean" else 1e4)  # nearly all at the end
     rng = torch.Generator().manual_seed(0)
-    error = diffusion.loss(off_by_one, clean, rng, RectifiedFlow(), predicts, loss_space, extreme)
-    assert error <= 1 / 0.05**2 * 1.001 and error > 0.5 / 0.05**2
-    inside = seen[0] >= edge - 1e-6 if edge < 0.5 else seen[0] <= edge + 1e-6
-    assert inside.all()
+    error = diffusion.loss(network, clean, rng, RectifiedFlow(), predicts, loss_space, crowded)
+    # The other form's error is (1 - t)² or t² as large as that of velocity, at the end 0.95².
+    weight = (1 if loss_space == "velocity" else 0.95**2) / 0.05**2
+    assert 0.9 * weight < error <= 1.001 * weight
+    (t,) = levels
+    at_end = (t - end).abs() < 1e-6
+    assert at_end.float().mean() > 0.9
+    assert ((t > end) | at_end).all() if predicts == "clean" else ((t < end) | at_end).all()
 
 
-def test_noise_levels_are_shifted_mixed_and_kept_inside():
+@pytest.mark.parametrize(
+    ("predicts", "bounds"),
+    [("clean", (0.05, 1.0)), ("noise", (0.0, 0.95)), ("velocity", (0.0, 1.0))],
+)
+def test_levels_keep_away_from_that_end_alone_and_only_in_another_form(predicts, bounds):
+    def levels(loss_space, distribution):
+        drawn, rng = [], torch.Generator().manual_seed(0)
+
+        def network(x_t, t):
+            drawn.append(t)
+            return x_t
+
+        clean = torch.zeros(2000, 1)
+        diffusion.loss(network, clean, rng, RectifiedFlow(), predicts, loss_space, distribution)
+        return drawn[0]
+
+    for distribution in (NoiseLevels(shift=1e-2), NoiseLevels(shift=1e2)):
+        free = distribution.draw(2000, torch.Generator().manual_seed(0))
+        assert min(free.min(), 1 - free.max()) < 1e-3
+        for loss_space in (None, "clean", "noise", "velocity"):
+            expected = free if loss_space in (None, predicts) else free.clamp(*bounds)
+            assert levels(loss_space, distribution).equal(expected)
+
+
+def test_levels_are_stratified_one_in_each_nth():
+    t = NoiseLevels().draw(64, torch.Generator().manual_seed(0))
+    assert (64 * t).floor().sort().values.equal(torch.arange(64.0))
+    assert not t.equal(t.sort().values), "in random order"
+
+
+def test_a_shift_moves_the_even_levels_alone():
     rng = torch.Generator().manual_seed(0)
     high = NoiseLevels(shift=3.0).draw(1000, rng)
     torch.testing.assert_close(
@@ -423,6 +491,20 @@ def test_noise_levels_are_shifted_mixed_and_kept_inside():
         rtol=0,
     )
     mixed = NoiseLevels(shift=3.0, logit_normal=0.2).draw(1000, rng)
-    assert (mixed[:200] - 0.5).abs().median() < 0.2 < 0.5 < mixed[200:].median()
-    inside = NoiseLevels(low=0.2, high=0.7).draw(1000, rng)
+    around_half, shifted = mixed[:200], mixed[200:]
+    assert around_half.logit().mean() == pytest.approx(0, abs=0.2)
+    assert around_half.logit().std() == pytest.approx(1, abs=0.15)
+    torch.testing.assert_close(
+        diffusion.time_shift(shifted, 1 / 3).sort().values,
+        (torch.arange(800) + 0.5) / 800,
+        atol=1.5e-3,
+        rtol=0,
+    )
+
+
+def test_no_level_lies_outside():
+    inside = NoiseLevels(low=0.2, high=0.7).draw(1000, torch.Generator().manual_seed(0))
     assert inside.min() == pytest.approx(0.2) and inside.max() == pytest.approx(0.7)
+    free = NoiseLevels().draw(1000, torch.Generator().manual_seed(0))
+    between = (free >= 0.2) & (free <= 0.7)
+    assert inside[between].equal(free[between]) and 0 <= free.min() and free.max() < 1

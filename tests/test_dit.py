@@ -154,7 +154,7 @@ def test_audio_and_video_of_one_kind_are_one_list():
     torch.testing.assert_close(torch.cat([first, second], 1), plain(**given), rtol=1e-4, atol=1e-5)
 
 
-def test_both_kinds_are_told_the_time_which_comes_round_in_eight_seconds():
+def test_the_time_reaches_both_kinds_and_comes_round_in_eight_seconds():
     made, given = joint(depth=0), pair()  # no attention: nothing of one kind reaches the other
     before = made(**given)
     for seconds, changes in ((0.25, True), (8.0, False)):
@@ -208,7 +208,7 @@ def test_each_kind_has_a_modulation_table_of_its_own():
             torch.testing.assert_close(one[0], other)
 
 
-def test_audios_feed_forward_reaches_the_video_a_block_later():
+def test_audios_feed_forward_reaches_the_video_in_the_next_block():
     for depth, changes in ((1, False), (2, True)):
         made, given = joint(depth), pair()
         before = made(**given)
@@ -236,7 +236,7 @@ def test_a_shared_feed_forward_is_counted_once():
     assert count(joint()) - count(joint(shared=True)) == own
 
 
-# Rotary positions ---------------------------------------------------------------------------------------
+# Rotary positions --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shift", [(3.0, 0.0, 0.0), (0.0, 40.0, 0.0), (1.5, -8.0, 100.0)])
@@ -258,9 +258,9 @@ def test_a_rotation_keeps_lengths_and_a_whole_turn_is_none():
     fast = torch.tensor(
         [[axis[0] for axis in attention.AXES_PERIODS] + [0.0, 0.0]], dtype=torch.float64
     )
-    turns = attention.rope_angles(fast) / (2 * torch.pi)
+    full_turns = attention.rope_angles(fast) / (2 * torch.pi)
     firsts = torch.tensor(attention.AXES_PAIRS).cumsum(0) - torch.tensor(attention.AXES_PAIRS)
-    torch.testing.assert_close(turns[0, firsts], torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(full_turns[0, firsts], torch.ones(3, dtype=torch.float64))
 
 
 # Learning ----------------------------------------------------------------------------------------

@@ -15,13 +15,6 @@ from minivid.unet import VideoUNet
 
 from minivid import codec, diffusion, experiments, generator, metrics, recipes, train, weights
 from minivid.experiments import (
-    alignment,
-    bias,
-    binding,
-    blocks,
-    compression,
-    crops,
-    encoders,
     flows,
     frames,
     guidance,
@@ -283,127 +276,7 @@ def test_variety_is_the_spread_of_first_places_and_garish_counts_the_ends_of_the
     assert guidance.garish(video).tolist() == pytest.approx([1 / 3, 0])
 
 
-# Encoders and bias -------------------------------------------------------------------------------
-
-
-SWAPPED = ("a red 3 moves left, the camera pans up", "a red 3 moves up, the camera pans left")
-
-
-def test_a_bag_of_words_cannot_tell_swapped_words_apart_and_transformers_can():
-    torch.manual_seed(0)
-    tokens = words.TOKENISER(SWAPPED)
-    for name, build in encoders.ENCODERS.items():
-        straight, swapped = build()(tokens)
-        told_apart = not torch.allclose(straight, swapped, atol=1e-6)
-        assert told_apart == (name not in ("no text", "bag of words"))
-    silence = words.TOKENISER(["", ""])
-    assert all((build()(silence) == 0).all() for build in encoders.ENCODERS.values())
-    bag = encoders.BagOfWords()
-    assert torch.allclose(bag(tokens), bag(torch.nn.functional.pad(tokens, (0, 3))), atol=1e-6)
-
-
-def test_words_and_binding_are_told_apart():
-    asked = [captions.parse(SWAPPED[0])] * 4
-    seen = [
-        captions.parse(sentence)
-        for sentence in (
-            *SWAPPED,
-            "a red 3 moves left, the camera pans down",
-            "a blue 3 moves left, the camera pans up",
-        )
-    ]
-    found = encoders.binding(asked, seen)
-    assert found["words"].tolist() == [True, True, False, True]
-    assert found["bound"].tolist() == [True, False, False, True]
-    assert found["plain"].tolist() == [True, True, True, False]
-
-
-def test_a_swapped_description_has_the_same_words_in_another_order():
-    for one in encoders.crossed(20, 0):
-        said, swapped = (
-            captions.write(d) for d in (one.describe(), encoders.swapped(one.describe()))
-        )
-        assert said != swapped and sorted(said.split()) == sorted(swapped.split())
-        assert encoders.swapped(encoders.swapped(one.describe())) == one.describe()
-
-
-def test_swapped_captions_stand_behind_the_clips_and_fit_none_but_by_chance():
-    plan = train.Plan(steps=1, batch=12, learning_rate=1e-3)
-    tokens, video, *codes = encoders.swaps(plan, torch.Generator().manual_seed(0))
-    fits = words.fitting(*codes)
-    assert tokens.shape[0] == 20 and video.shape == (12, 3, 9, 32, 32) and fits.shape == (20, 12)
-    assert fits[:12].diagonal().all()
-    same = (tokens[:8] == tokens[12:]).all(1)  # digit and camera go the same way
-    assert torch.equal(fits[12:, :8].diagonal(), same) and not same.all()
-
-
-def test_a_fresh_reader_learns_what_the_shipped_one_says_of_easy_sentences(monkeypatch):
-    monkeypatch.setattr(encoders, "MIMIC", train.Plan(steps=150, batch=32, learning_rate=1e-2))
-    monkeypatch.setattr(encoders, "PLAN", train.Plan(steps=1, batch=2, learning_rate=1e-9))
-    reader = encoders.trained("bag of words", 0, _quiet).encoder
-    tokens, meant = encoders.easy(encoders.MIMIC, torch.Generator().manual_seed(5))
-    missed = (reader(tokens) - meant).square().mean() / (meant - meant.mean(0)).square().mean()
-    assert missed < 0.1
-    assert encoders.trained("contrastive", 0, _quiet).encoder.state_dict() == {}
-
-
-def test_the_biased_set_is_biased_as_much_as_it_says_and_only_there():
-    for biased, expected in ((True, bias.RED), (False, 1 / 6)):
-        scenes = bias.draw_scenes(6000, torch.Generator().manual_seed(0), biased)
-        red = {
-            digit: [one.bodies[0].colour == "red" for one in scenes if one.bodies[0].digit == digit]
-            for digit in (3, 5)
-        }
-        assert sum(red[3]) / len(red[3]) == pytest.approx(expected, abs=0.05)
-        assert sum(red[5]) / len(red[5]) == pytest.approx(1 / 6, abs=0.05)
-
-
-# Compression and the race ------------------------------------------------------------------------
-
-
-def test_every_autoencoder_has_the_numbers_its_name_says():
-    video = render.video(scene.draw_scenes(1, 0), compression.FRAMES)
-    for name, (patch, channels, pressure) in compression.ways().items():
-        latents = codec.VideoCodec(channels, patch).encode(video)
-        assert latents.shape == (1, channels, 3, 32 // patch, 32 // patch), name
-        assert name in (f"{patch}×{patch}, {channels}", f"KL {pressure:g}")
-
-
-def test_what_loses_nothing_is_measured_as_lossless_and_noise_costs_the_more_the_more_there_is():
-    class Nothing(codec.VideoCodec):
-        def posterior(self, clip):
-            return clip, torch.zeros_like(clip)
-
-        def reconstruct(self, unscaled):
-            return unscaled
-
-    network = Nothing(3)
-    network.std.fill_(0.2)
-    found, copies = compression.measure(network, 5, 20)
-    video = render.video(scene.draw_scenes(20, 5), compression.FRAMES)
-    assert torch.allclose(copies, video, atol=1e-6)
-    assert found["digit"][0] == found["colour"][0] == found["heading"][0] == 1
-    assert found["numbers"] == video[0].numel() and found["psnr"][0] == 100
-    assert found["nats"] == pytest.approx(video[0].square().sum().item() / 2, rel=0.1)
-    for shake in compression.SHAKES:  # noise outside [-1, 1] is clamped away, so a little above
-        expected = 10 * math.log10(4 / (0.2 * shake) ** 2)
-        assert found[f"shaken {shake:g}"][0] == pytest.approx(expected, abs=1)
-
-
-def test_an_ideal_coder_needs_as_many_bits_as_there_are_choices():
-    even = torch.arange(4.0).repeat(6, 2, 4).view(6, 2, 4, 4)  # 32 numbers a clip, four values
-    assert compression.entropy(even) == pytest.approx(64)
-    assert compression.entropy(torch.zeros(6, 2, 4, 4)) == 0
-    even[:, 1] = 7.0  # a channel that never changes costs nothing
-    assert compression.entropy(even) == pytest.approx(32)
-
-
-def test_h264_spends_bits_on_quality_and_its_copy_is_the_clip():
-    clip = render.video(scene.draw_scenes(1, 0), 9)[0]
-    (many, fine), (few, coarse) = (compression.h264(clip, crf) for crf in (5, 35))
-    assert fine.shape == coarse.shape == clip.shape and many > 3 * few > 0
-    assert metrics.psnr(fine[None], clip[None]) > 40 > metrics.psnr(coarse[None], clip[None]) > 20
-    assert few < 8 * 9 * 200  # the 675 bytes of comments are not counted
+# The race ----------------------------------------------------------------------------------------
 
 
 def test_arrival_is_read_between_two_looks():
@@ -427,180 +300,7 @@ def test_all_sides_of_the_race_run_in_turn_on_clocks_of_their_own(monkeypatch):
         assert all(set(point) >= {"step", "digit", "all"} for point in side["curve"])
 
 
-# Crops -------------------------------------------------------------------------------------------
-
-
-def test_a_digit_is_cut_off_where_it_reaches_over_the_frame():
-    scenes = crops.draw_scenes(120, 0, crops.WIDE)
-    whole = crops.pictures(scenes, crops.WIDE, False)
-    squares = crops.pictures(scenes, crops.WIDE, True)
-    assert whole.shape[3:] == (32, 48) and squares.shape[3:] == (32, 32)
-    assert torch.equal(squares, whole[..., 8:40])
-    assert not crops.cut_off(whole).any()
-    reach = torch.tensor([abs(one.bodies[0].start[0]) + one.bodies[0].width / 2 for one in scenes])
-    outside = (
-        reach > render.VIEW / 2
-    )  # of what the middle square shows, short sides from its centre
-    sure = (reach - render.VIEW / 2).abs() > 0.06
-    assert 20 < outside.sum() < 70
-    assert torch.equal(crops.cut_off(squares)[sure], outside[sure] & ~_gone(scenes)[sure])
-
-
-def _gone(scenes) -> torch.Tensor:
-    """Whether nothing of the digit is left in the middle square."""
-    near = [abs(one.bodies[0].start[0]) - one.bodies[0].width / 2 for one in scenes]
-    return torch.tensor(near) > render.VIEW / 2
-
-
-def test_a_still_is_asked_for_in_words_that_can_be_seen_in_it():
-    (one,) = crops.draw_scenes(1, 0, crops.TALL)
-    said = captions.parse(crops.wish(one))
-    body = one.bodies[0]
-    assert said.subjects == (scene.Subject(body.digit, body.colour),)
-
-
-def test_the_digit_of_a_still_is_read():
-    scenes = crops.draw_scenes(12, 1, crops.TALL)
-    real, said = crops.pictures(scenes, crops.TALL, False), [crops.wish(one) for one in scenes]
-    assert crops.as_asked(said, real).float().mean() > 0.9
-    assert crops.as_asked(said[1:] + said[:1], real).float().mean() < 0.6
-
-
-def _two(*digits: tuple[str, int]) -> scene.Description:
-    return scene.Description(tuple(scene.Subject(digit, colour) for colour, digit in digits))
-
-
-def test_two_digits_are_as_asked_or_exchanged_or_something_else():
-    asked = _two(("red", 3), ("blue", 7))
-    for seen, became in (
-        (_two(("blue", 7), ("red", 3)), "as asked"),
-        (_two(("red", 7), ("blue", 3)), "exchanged"),
-        (_two(("red", 3), ("green", 7)), "other"),
-        (_two(("red", 7), ("blue", 7)), "other"),
-        (_two(("red", 3)), "other"),
-    ):
-        assert binding.bound(asked, seen) == became
-
-
-def test_real_pictures_of_two_digits_are_as_asked_and_real_exchanges_are_seen():
-    scenes = binding.draw_scenes(300, 2, False)
-    assert all(len({body.digit for body in one.bodies}) == 2 for one in scenes)
-    seen = clips.look(referee(), render.video(scenes, 1))
-    found = [
-        binding.bound(one.describe(), b.description) for one, b in zip(scenes, seen, strict=True)
-    ]
-    assert found.count("as asked") > 0.8 * len(scenes)
-    turned = [
-        scene.Description(
-            tuple(replace(a, digit=b.digit) for a, b in zip(two, two[::-1], strict=True))
-        )
-        for two in (one.describe().subjects for one in scenes)
-    ]
-    found = [binding.bound(one, b.description) for one, b in zip(turned, seen, strict=True)]
-    assert found.count("exchanged") > 0.8 * len(scenes)
-
-
-def test_pairs_asked_for_are_never_trained_on_whoever_is_in_front():
-    known, asked = (
-        {
-            frozenset((body.colour, body.digit) for body in one.bodies)
-            for one in binding.draw_scenes(2000, 0, which)
-        }
-        for which in (True, False)
-    )
-    assert not known & asked and len(asked) > 100
-    assert 0.15 < len(asked) / len(known | asked) < 0.25
-    scenes = binding.draw_scenes(200, 1, True)
-    said = binding.wishes(scenes, 1)
-    assert said != [crops.wish(one) for one in scenes], "in other words, too"
-    assert [captions.parse(one) for one in said] == [
-        captions.parse(crops.wish(one)) for one in scenes
-    ]
-
-
-def test_three_text_encoders_are_compared_and_two_of_them_stay(folder, monkeypatch):
-    monkeypatch.setattr(binding, "KEPT", 60)
-    monkeypatch.setattr(binding, "PLAN", train.Plan(2, 4, 1e-3))
-    binding.training_set.cache_clear()
-    learned = {}
-    trained_on = crops.trained_on
-
-    def spy(sets, network, plan, follow, what):
-        before = {k: v.clone() for k, v in network.text.state_dict().items()}
-        draw = trained_on(sets, network, plan, follow, what)
-        after = network.text.state_dict()
-        learned[what] = any(not before[key].equal(after[key]) for key in before)
-        return draw
-
-    monkeypatch.setattr(crops, "trained_on", spy)
-    found = binding.run(0, _quiet, n=60)
-    binding.training_set.cache_clear()
-    assert [*learned.values()] == [True, False, False]
-    assert found["real"]["as asked"][0] > 0.5
-    for row in found.values():
-        assert sum(value for value, _, _ in row.values()) == pytest.approx(1, abs=1e-4)
-    assert set(keeping.clips("binding")) == set(binding.WAYS)
-
-
-def test_crops_and_native_formats_are_trained_on_the_same_scenes(monkeypatch):
-    sets = {cropped: crops.training_set(0, cropped, 20) for cropped in (False, True)}
-    assert [made.shape[2:] for made, _, _ in sets[False]] == [(1, 8, 12), (1, 12, 8)]
-    assert [made.shape[2:] for made, _, _ in sets[True]] == [(1, 8, 8), (1, 8, 8)]
-    for kept in sets.values():
-        assert all(shown.shape[3] * 2 == made.shape[3] for made, shown, _ in kept)
-        assert all(shown.shape[4] * 2 == made.shape[4] for made, shown, _ in kept)
-    assert [said for *_, said in sets[False]] == [said for *_, said in sets[True]]
-    draw = crops.trained(True, 0, _quiet, train.Plan(2, 4, 1e-3), kept=20)
-    assert draw(["a red 3"], 0, steps=1, shape=crops.WIDE).shape == (1, 3, 1, 32, 48)
-
-
 # Transformers ------------------------------------------------------------------------------------
-
-
-def test_the_published_transformer_has_the_published_number_of_parameters():
-    """DiT-S/2 (arXiv 2212.09748, table 1) on 32×32×4 latents, with its table of 256 places."""
-    made = blocks.Classic(16, 384, 12, 6, torch.nn.Embedding(1001, 384), outputs=32)
-    assert sum(p.numel() for p in made.parameters()) + 256 * 384 == 32_963_360
-
-
-def test_a_published_block_is_diffusers_with_the_same_weights():
-    from diffusers.models.attention import BasicTransformerBlock
-
-    torch.manual_seed(0)
-    theirs = BasicTransformerBlock(
-        48, 4, 12, attention_bias=True, activation_fn="gelu-approximate", num_embeds_ada_norm=10,
-        norm_type="ada_norm_zero", norm_elementwise_affine=False,
-    ).eval()  # fmt: skip
-    ours = blocks.ClassicBlock(48, 4)
-    attention, (wide, _, narrow) = theirs.attn1, theirs.ff.net
-    pairs = {
-        ours.out: attention.to_out[0],
-        ours.wide: wide.proj,
-        ours.narrow: narrow,
-        ours.modulation: theirs.norm1.linear,
-    }
-    for mine, other in pairs.items():
-        mine.load_state_dict(other.state_dict())
-    qkv = (attention.to_q, attention.to_k, attention.to_v)
-    with torch.no_grad():
-        ours.qkv.weight.copy_(torch.cat([one.weight for one in qkv]))
-        ours.qkv.bias.copy_(torch.cat([one.bias for one in qkv]))
-        x, t, label = torch.randn(3, 7, 48), torch.tensor([1.0, 400.0, 999.0]), torch.arange(3)
-        told = theirs.norm1.emb(t, label, hidden_dtype=torch.float32)
-        expected = theirs(x, timestep=t, class_labels=label)
-        torch.testing.assert_close(ours(x, told), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_every_network_of_the_race_answers_and_begins_with_silence():
-    x_t, said = torch.randn(2, 8, 3, 8, 8), video.tokens(["a red 3", "a blue 7 moves up"])
-    for name, network in blocks.networks(0).items():
-        with torch.no_grad():
-            assert network(x_t, torch.tensor([0.2, 0.9]), said).abs().max() == 0, name
-            for parameter in network.dit.parameters():
-                torch.nn.init.normal_(parameter, std=0.1)
-            one, other = (network(x_t, torch.tensor([0.2, t]), said) for t in (0.9, 0.5))
-        torch.testing.assert_close(one[0], other[0], msg=f"{name}: clips of a batch are strangers")
-        assert (one[1] - other[1]).abs().max() > 1e-3, f"{name} hears the noise level"
 
 
 @pytest.fixture
@@ -642,20 +342,6 @@ def test_a_step_costs_what_its_products_cost(tiny):
     assert 0 < task.reading(small) == task.reading(large) < task.flops(small)
 
 
-def test_a_block_without_gates_is_told_by_its_norms_alone():
-    torch.manual_seed(0)
-    gated, plain = (blocks.ClassicBlock(64, 2, zero) for zero in (True, False))
-    x, told = torch.randn(2, 5, 64), torch.randn(2, 64)
-    assert torch.equal(gated(x, told), x)
-    torch.nn.init.zeros_(plain.modulation.weight)
-    torch.nn.init.zeros_(plain.modulation.bias)
-    known = blocks.PlainBlock(64, 2)
-    known.load_state_dict(
-        {key: v for key, v in plain.state_dict().items() if "modulation" not in key}
-    )
-    torch.testing.assert_close(plain(x, told), known(x, told))
-
-
 @pytest.mark.parametrize("predicts", prediction.PREDICTS)
 def test_who_knows_is_forgiven_whatever_is_predicted_and_draws_the_clip(predicts):
     """The exact answer has no loss, and its walk, that begins a little below 1, ends at the clip."""
@@ -675,16 +361,6 @@ def test_who_knows_is_forgiven_whatever_is_predicted_and_draws_the_clip(predicts
     torch.testing.assert_close(drawn[:, :, 1:], clean, atol=1e-2, rtol=0)
 
 
-def test_who_costs_more_takes_fewer_steps(tiny, monkeypatch):
-    monkeypatch.setattr(task, "PLAN", train.Plan(40, 2, 1e-3))
-    monkeypatch.setattr(task, "trained", lambda network, *_: (network, {}))
-    found = blocks.run(0, _quiet)
-    assert set(found) == {"library", *blocks.WAYS}
-    spent = [row["flops"] * row["steps"] for row in found.values()]
-    assert max(spent) < 1.03 * min(spent)
-    assert found["adaln-zero"]["steps"] == 40 > found["library"]["steps"]
-
-
 def test_each_comparison_of_transformers_runs(tiny, folder, monkeypatch):
     monkeypatch.setattr(sizes, "SIZES", ((32, 1), (64, 1)))
     monkeypatch.setattr(flows, "LOOKS", (2,))
@@ -697,18 +373,6 @@ def test_each_comparison_of_transformers_runs(tiny, folder, monkeypatch):
     assert all(set(row) == {"2"} for row in flows.run(0, _quiet).values())
     monkeypatch.setattr(prediction, "keep", lambda *_: None)
     assert set(prediction.run(0, _quiet, n=4)) == {"clean", "velocity", "noise"}
-    monkeypatch.setattr(alignment, "STEPS", (1, 2))
-    found = alignment.run(0, _quiet, n=4)
-    assert found.keys() == {"alone", "taught"} and set(found["taught"]) == {"1", "2"}
-
-
-def test_both_ways_of_the_alignment_race_see_the_same_clips(tiny):
-    plan = train.Plan(1, 6, 1e-3)
-    taught, alone = (
-        make(plan, torch.Generator().manual_seed(3)) for make in (alignment.batch, task.batch)
-    )
-    assert torch.equal(taught[0], alone[0]) and torch.equal(taught[2], alone[1])
-    assert taught[1].shape == (6, 48, 2, 4, 4)
 
 
 @pytest.mark.parametrize("name", flows.WAYS)

@@ -108,24 +108,24 @@ def test_files_that_are_not_mnist_say_what_is_wrong(files, monkeypatch):
 
     monkeypatch.setattr("socket.socket.connect", offline)
     images, labels = (folder / name for name in hashes)
-    whole = images.read_bytes()
+    content = images.read_bytes()
 
     def refused(message: str, **own_hashes: str) -> None:
         with pytest.raises(ValueError, match=message):
             glyphs.Mnist(folder, hashes=hashes | own_hashes)
 
-    images.write_bytes(whole[:-20])
+    images.write_bytes(content[:-20])
     refused("has hash .*altered or truncated.*fetch_mnist")
-    known = {images.name: hashlib.md5(whole[:-20]).hexdigest()}
-    refused("torn gzip", **known)
-    for content, message in (
+    same = {images.name: hashlib.md5(content[:-20]).hexdigest()}
+    refused("torn gzip", **same)
+    for altered, message in (
         (_idx(np.zeros((20, 28, 28)))[:-5], "shorter or longer than its header"),
         (b"no such thing", "no IDX file"),
         (_idx(np.zeros((19, 28, 28))), "19 images but 20 labels"),
     ):
-        images.write_bytes(content)
-        refused(message, **{images.name: hashlib.md5(content).hexdigest()})
-    images.write_bytes(whole)
+        images.write_bytes(altered)
+        refused(message, **{images.name: hashlib.md5(altered).hexdigest()})
+    images.write_bytes(content)
     few = _idx(np.zeros(20))
     labels.write_bytes(few)
     refused("no image of", **{labels.name: hashlib.md5(few).hexdigest()})

@@ -41,7 +41,7 @@ def test_a_token_holds_one_block_and_they_go_through_time_then_down_then_right()
 
 
 @pytest.mark.parametrize(
-    "make, said",
+    "make, message",
     [
         (lambda: patches.patchify(torch.zeros(1, 8, 5, 9, 8), (1, 2, 2)), "5×9×8.*1×2×2.*5×8×8"),
         (lambda: patches.patchify(torch.zeros(1, 8, 5, 8, 8), (2, 2, 2)), "5×8×8.*2×2×2.*4×8×8"),
@@ -57,8 +57,8 @@ def test_a_token_holds_one_block_and_they_go_through_time_then_down_then_right()
         (lambda: patches.pack([torch.zeros(9, 2)], [torch.zeros(9, 5)], 8), "9 tokens.*8"),
     ],
 )
-def test_what_does_not_fit_is_said_in_a_sentence(make, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_does_not_fit_is_said_in_a_sentence(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -66,19 +66,19 @@ def test_what_does_not_fit_is_said_in_a_sentence(make, said):
 
 
 def test_the_seconds_of_tokens_are_the_worlds():
-    shown = formats.frame_times(17)
-    middles = torch.cat([shown[:1], shown[1:].view(4, 4).mean(1)])
+    times = formats.frame_times(17)
+    middles = torch.cat([times[:1], times[1:].view(4, 4).mean(1)])
     seconds = patches.positions((5, 8, 8), (1, 8, 8), 4)[:, 0]
     torch.testing.assert_close(seconds.double(), middles)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), three)
-def test_a_patch_is_where_the_middle_of_its_parts_is(f, h, w, patch):
+def test_a_patch_is_where_the_middle_of_its_latents_is(f, h, w, patch):
     grid = (f * patch[0], h * patch[1], w * patch[2])
     fine = patches.positions(grid, (1, 1, 1), 4).T.view(1, 5, *grid)
-    parts = patches.patchify(fine, patch)[0].unflatten(1, (5, -1)).mean(2)
-    torch.testing.assert_close(patches.positions(grid, patch, 4), parts)
+    middles = patches.patchify(fine, patch)[0].unflatten(1, (5, -1)).mean(2)
+    torch.testing.assert_close(patches.positions(grid, patch, 4), middles)
 
 
 def test_positions_are_pixels_from_the_middle_of_the_frame():
@@ -97,9 +97,9 @@ def test_a_still_is_where_a_clips_first_frame_is():
 
 
 def lists_of(lengths: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    generator = torch.Generator().manual_seed(len(lengths))
-    clips = [torch.randn(n, 3, generator=generator) for n in lengths]
-    return clips, [torch.randn(n, 5, generator=generator) for n in lengths]
+    rng = torch.Generator().manual_seed(len(lengths))
+    clips = [torch.randn(n, 3, generator=rng) for n in lengths]
+    return clips, [torch.randn(n, 5, generator=rng) for n in lengths]
 
 
 @settings(deadline=None)

@@ -32,8 +32,8 @@ def test_every_caption_can_be_read_from_its_tokens(seed):
         random_scenes.draw_scenes(1, seed, random_scenes.FULL)[0].describe(), rng
     )
     numbers = TOKENIZER([sentence])[0]
-    said = " ".join(TOKENIZER.words[k] for k in numbers if k != text.PADDING)
-    assert said.replace(" ,", ",") == sentence
+    read = " ".join(TOKENIZER.words[k] for k in numbers if k != text.PADDING)
+    assert read.replace(" ,", ",") == sentence
 
 
 def test_unknown_words_and_long_sentences_are_refused():
@@ -43,16 +43,16 @@ def test_unknown_words_and_long_sentences_are_refused():
         TOKENIZER(["a " * 41])
 
 
-def test_the_encoder_hears_order_and_not_padding():
+def test_the_encoder_depends_on_order_and_not_on_padding():
     network = _encoder()
     there, back = TOKENIZER(["a red 3 and a blue 7", "a blue 3 and a red 7"])
-    words, whole = network(torch.stack([there, back]))
-    assert not torch.allclose(whole[0], whole[1], atol=1e-3)
+    embeddings, pooled = network(torch.stack([there, back]))
+    assert not torch.allclose(pooled[0], pooled[1], atol=1e-3)
     n = int((there != 0).sum())
-    assert (words[0, n:] == 0).all()
-    torch.testing.assert_close(words[0, :n].mean(0), whole[0])
+    assert (embeddings[0, n:] == 0).all()
+    torch.testing.assert_close(embeddings[0, :n].mean(0), pooled[0])
     network.position_embedding.data[n:] += 7  # where there is only padding
-    torch.testing.assert_close(network(there[None])[1], whole[:1])
+    torch.testing.assert_close(network(there[None])[1], pooled[:1])
 
 
 def test_a_sentence_does_not_change_its_neighbours_and_an_empty_one_is_zero():
@@ -90,15 +90,15 @@ def test_captions_without_a_clip_are_wrong_answers_for_clips_only():
     assert text.contrastive_loss(logits, none).item() == pytest.approx(math.log(4))
 
 
-def test_what_fits_a_clip_is_what_the_judge_calls_agreement():
+def test_captions_fit_a_clip_where_they_agree_with_it_as_the_judge_counts():
     rng = torch.Generator().manual_seed(3)
     scenes = random_scenes.draw_scenes(30, rng, random_scenes.FULL) + random_scenes.draw_scenes(
         20, rng
     )
-    said = [captions.parse(s) for s in captioning.write_captions(scenes, rng)]
-    shown = [one.describe() for one in scenes]
-    slowly = [[agreement(a, b)["all_attributes"] for b in shown] for a in said]
-    codes = (captioning.attribute_codes(some) for some in (said, shown))
+    prompts = [captions.parse(s) for s in captioning.write_captions(scenes, rng)]
+    clips = [one.describe() for one in scenes]
+    slowly = [[agreement(a, b)["all_attributes"] for b in clips] for a in prompts]
+    codes = (captioning.attribute_codes(some) for some in (prompts, clips))
     fits = captioning.captions_fit(*codes)
     assert fits.tolist() == slowly
     assert sum(map(sum, slowly)) > len(scenes)  # some captions fit more than their own clip
@@ -117,18 +117,21 @@ def test_captions_and_clips_can_be_learned_from_in_micro_batches():
 
 def test_each_question_means_one_digit_and_each_answer_is_in_the_sentence():
     scenes = held_out.draw_scenes(200, 3, world=random_scenes.FULL)
-    tokens, asked, answers, whole = reader.quiz(scenes, torch.Generator().manual_seed(0))
+    tokens, questions, answers, sentence_answers = reader.quiz(
+        scenes, torch.Generator().manual_seed(0)
+    )
     names = (*scene.COLOURS, *map(str, scene.DIGITS))
     two = 0
     for row, sentence in enumerate(tokens):
-        words = " ".join(TOKENIZER.words[k] for k in sentence if k != text.PADDING)
-        said = captions.parse(words.replace(" ,", ","))
+        read = " ".join(TOKENIZER.words[k] for k in sentence if k != text.PADDING)
+        description = captions.parse(read.replace(" ,", ","))
         for k in range(2):
             digit, colour, heading, hums = answers[row, k].tolist()
             if hums == captioning.NOT_SAID:
                 continue
-            name = names[asked[row, k]]
-            (meant,) = [one for one in said.subjects if name in (one.colour, str(one.digit))]
+            name = names[questions[row, k]]
+            subjects = description.subjects
+            (meant,) = [one for one in subjects if name in (one.colour, str(one.digit))]
             two += k
             assert digit == (captioning.NOT_SAID if meant.digit is None else meant.digit)
             for number, value, among in (
@@ -137,12 +140,13 @@ def test_each_question_means_one_digit_and_each_answer_is_in_the_sentence():
             ):
                 assert number == captioning.NOT_SAID if value is None else among[number] == value
             assert hums == bool(meant.hums)
-        assert whole[row, 0] == len(said.subjects) - 1
-        assert (whole[row, 3] == captioning.NOT_SAID) == (said.style is None)
+        assert sentence_answers[row, 0] == len(description.subjects) - 1
+        no_style = sentence_answers[row, 3] == captioning.NOT_SAID
+        assert no_style == (description.style is None)
     assert two > 50
 
 
-def test_a_digit_seen_twice_is_not_asked_for_by_its_name():
+def test_no_question_names_a_digit_that_is_there_twice():
     red, blue = (scene.Subject(3, colour) for colour in ("red", "blue"))
     assert reader.names(red, scene.Description((red, blue))) == [0]
     assert reader.names(red, scene.Description((red,))) == [0, 6 + 3]
@@ -152,13 +156,13 @@ def test_a_digit_seen_twice_is_not_asked_for_by_its_name():
 
 def test_the_shipped_reader_knows_whose_word_is_whose_in_wordings_of_its_own():
     network = weights.load("reader", reader.build())
-    said = ["a humming red three goes upwards and a cyan 7 drifts to the left, a zoom in"] * 2
-    asked = torch.tensor([[reader.COLOURS.index("red"), 6 + 7], [6 + 3, 3]])
-    parts, whole = network(TOKENIZER(said), asked)
-    found = torch.stack([part.argmax(-1) for part in parts], -1)
+    prompts = ["a humming red three goes upwards and a cyan 7 drifts to the left, a zoom in"] * 2
+    questions = torch.tensor([[reader.COLOURS.index("red"), 6 + 7], [6 + 3, 3]])
+    subjects, sentence = network(TOKENIZER(prompts), questions)
+    found = torch.stack([logits.argmax(-1) for logits in subjects], -1)
     red, cyan = [3, 0, reader.HEADINGS.index("up"), 1], [7, 3, reader.HEADINGS.index("left"), 0]
     assert found.tolist() == [[red, cyan], [red, cyan]]
-    assert whole[1].argmax(-1).tolist() == [scene.CAMERAS.index("zoom in")] * 2
+    assert sentence[1].argmax(-1).tolist() == [scene.CAMERAS.index("zoom in")] * 2
 
 
 def test_questions_change_nothing_but_their_own_answers():

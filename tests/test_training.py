@@ -20,7 +20,12 @@ from torch import nn
 
 from minivid import diffusion, files, recipes, training, weights
 from minivid.models.codec import VideoCodec
-from minivid.models.text_to_video import TextToAudioVideo, TextToAudioVideoConfig
+from minivid.models.text_to_video import (
+    TextToAudioVideo,
+    TextToAudioVideoConfig,
+    TextToVideo,
+    TextToVideoConfig,
+)
 from minivid.models.unet import UNet, UNetConfig
 from minivid.recipes import pixels, runs, scorecard
 from minivid.training import TrainConfig, loop, optimizer, precision
@@ -47,10 +52,10 @@ def _run(network, config, checkpoint=None, stop=None, every=3):
 
 
 def test_bf16_is_used_where_the_hardware_has_it(monkeypatch):
-    seen = []
+    autocasts = []
 
     def loss(network, batch, rng):
-        seen.append(torch.is_autocast_enabled("cpu"))
+        autocasts.append(torch.is_autocast_enabled("cpu"))
         return pixels.loss(network, batch, rng)
 
     def one_step():
@@ -60,7 +65,7 @@ def test_bf16_is_used_where_the_hardware_has_it(monkeypatch):
     for has in (False, True):
         monkeypatch.setattr(precision, "has_bf16", lambda where, has=has: has)
         one_step()
-    assert seen == [False, True]
+    assert autocasts == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -79,10 +84,10 @@ def test_a_processor_says_whether_it_has_bf16(names, has, monkeypatch):
 @pytest.mark.parametrize("muon_lr", [0.0, 0.02])
 def test_a_killed_run_resumes_to_the_bit(muon_lr, tmp_path):
     config = _config(12, muon_lr=muon_lr)
-    whole, end = _run(_small(), config)
+    uninterrupted, end = _run(_small(), config)
     before, _ = _run(_small(), config, tmp_path / "c.pt", stop=8)  # the last save was at step 6
     after, resumed = _run(_small(), config, tmp_path / "c.pt")
-    assert before == whole[:8] and after == whole[6:]
+    assert before == uninterrupted[:8] and after == uninterrupted[6:]
     for ours, again in zip(end.network.parameters(), resumed.network.parameters(), strict=True):
         assert (ours == again).all()
 
@@ -108,12 +113,12 @@ def test_muon_moves_kernels_alike_in_all_directions_and_leaves_tables_to_adamw()
 
 
 def test_a_longer_training_goes_on_while_the_learning_rate_holds_and_not_after(tmp_path):
-    whole, _ = _run(_small(), _config(18))
+    uninterrupted, _ = _run(_small(), _config(18))
     _run(
         _small(), _config(12), tmp_path / "c.pt", stop=7
     )  # saved at step 6; the rate falls from step 8
     on, _ = _run(_small(), _config(18), tmp_path / "c.pt")
-    assert on == whole[6:]
+    assert on == uninterrupted[6:]
     _run(_small(), _config(12), tmp_path / "d.pt", stop=11)  # saved at step 9
     with pytest.raises(ValueError, match="another configuration.*'steps': \\(12, 18\\)"):
         _run(_small(), _config(18), tmp_path / "d.pt")
@@ -132,15 +137,15 @@ def test_the_seconds_of_all_runs_add_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize("batch", [4, 5])
 def test_micro_batches_cover_the_batch_and_have_noise_of_their_own(batch):
     rng = torch.Generator().manual_seed(0)
-    given = torch.arange(batch), torch.randn(batch, 3)
-    parts = loop.micro_batches(given, 3, rng)
-    assert torch.cat([part[0] for part, _, _ in parts]).equal(given[0])
-    assert torch.cat([part[1] for part, _, _ in parts]).equal(given[1])
-    assert [fraction for _, fraction, _ in parts] == [len(p[0]) / batch for p, _, _ in parts]
-    assert len({one.initial_seed() for _, _, one in parts}) == 3
-    assert all(2**31 <= one.initial_seed() < 2**32 for _, _, one in parts)
-    ((whole, fraction, same),) = loop.micro_batches(given, 1, rng)
-    assert whole is given and fraction == 1 and same is rng
+    tensors = torch.arange(batch), torch.randn(batch, 3)
+    micro, fractions, rngs = zip(*loop.micro_batches(tensors, 3, rng), strict=True)
+    assert torch.cat([numbers for numbers, _ in micro]).equal(tensors[0])
+    assert torch.cat([rows for _, rows in micro]).equal(tensors[1])
+    assert list(fractions) == [len(numbers) / batch for numbers, _ in micro]
+    assert len({one.initial_seed() for one in rngs}) == 3
+    assert all(2**31 <= one.initial_seed() < 2**32 for one in rngs)
+    ((only, fraction, same),) = loop.micro_batches(tensors, 1, rng)
+    assert only is tensors and fraction == 1 and same is rng
 
 
 SCRIPT = """
@@ -151,26 +156,27 @@ sys.path.insert(0, sys.argv[1])
 import test_training
 from minivid import training
 
-steps, parts, stop, folder = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
+steps, micro_batches, stop = map(int, sys.argv[2:5])
+folder = Path(sys.argv[5])
 torch.set_num_threads(1)
 with training.init_distributed() as rank:
-    config = test_training._config(steps, micro_batches=parts, muon_lr=0.02)
+    config = test_training._config(steps, micro_batches=micro_batches, muon_lr=0.02)
     losses, end = test_training._run(test_training._small(), config, folder / "c.pt", stop=stop or None)
     total = sum(p.double().abs().sum().item() for p in end.network.parameters())
     (folder / f"{rank}.json").write_text(json.dumps([losses, total]))
 """
 
 
-def _torchrun(processes, folder, steps=6, parts=2, stop=0):
+def _torchrun(processes, folder, steps=6, micro_batches=2, stop=0):
     """What each process found, when so many train together: (losses, a sum of the weights)."""
     folder.mkdir(exist_ok=True)
     script = folder / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     command += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
-    given = [Path(__file__).parent, steps, parts, stop, folder]
+    arguments = [Path(__file__).parent, steps, micro_batches, stop, folder]
     made = subprocess.run(
-        [*command, str(script), *map(str, given)],
+        [*command, str(script), *map(str, arguments)],
         capture_output=True, text=True, timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -189,7 +195,7 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_where_two_stopped(tmp
     assert rest == pytest.approx(alone[3:], rel=1e-4) and total == pytest.approx(weight, rel=1e-5)
 
 
-def test_micro_batches_that_processes_cannot_share_are_refused(monkeypatch):
+def test_micro_batches_that_do_not_divide_among_processes_are_refused(monkeypatch):
     monkeypatch.setattr(loop, "rank_and_world_size", lambda: (0, 3))
     with pytest.raises(ValueError, match="Allowed are 1, 2, 4 processes"):
         _run(_small(), _config(2, micro_batches=4))
@@ -210,25 +216,35 @@ def test_one_batch_can_be_learned_by_heart():
     assert losses[-1] < 0.1 * losses[0]
 
 
-def test_the_average_follows_at_the_stated_pace():
+def test_the_averaged_weights_are_their_recurrence():
+    """ema <- m ema + (1 - m) weights, m = min(0.2, (1 + step) / (10 + step)); buffers are copied."""
+
     class One(nn.Module):
         def __init__(self):
             super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1))
+            self.weight = nn.Parameter(torch.zeros(3))
+            self.head = nn.Linear(3, 1)
+            self.register_buffer("steps", torch.zeros(()))
+
+    def loss(network, batch, rng):
+        network.steps += 1
+        return -network.head(network.weight + batch[0]).sum()
 
     config = TrainConfig(
-        steps=3, batch_size=1, learning_rate=0.1, warmup=1, cooldown=1e-9, ema=0.5, weight_decay=0
+        steps=5, batch_size=1, learning_rate=0.1, warmup=1, cooldown=1e-9, ema=0.2, weight_decay=0
     )
-    network, seen, expected = One(), [], torch.zeros(1)
-    steps = training.train(
-        network, lambda n, b, g: -n.weight.sum(), lambda g: (torch.zeros(1),), config
-    )
-    for step, progress in enumerate(steps):
-        decay = min(0.5, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * network.weight.detach()
-        seen.append(progress.network.weight.detach().clone())
-        torch.testing.assert_close(seen[-1], expected)
-    assert 0 < seen[0] < network.weight  # behind, but on the way
+    network, averages = One(), []
+    expected = {name: p.detach().clone() for name, p in network.named_parameters()}
+    memories = [1 / 10, 2 / 11, 0.2, 0.2, 0.2]  # 3 / 12 would be longer than 0.2
+    steps = training.train(network, loss, lambda rng: (torch.ones(1, 3),), config)
+    for m, progress in zip(memories, steps, strict=True):
+        for name, weights_now in network.named_parameters():
+            expected[name] = m * expected[name] + (1 - m) * weights_now.detach()
+            torch.testing.assert_close(progress.network.get_parameter(name), expected[name])
+        assert progress.network.steps == network.steps == progress.step
+        assert not progress.network.training and network.training
+        averages.append(progress.network.head.bias.detach().clone())
+    assert averages[0] < averages[-1] < network.head.bias  # behind, but on the way
 
 
 def test_the_learning_rate_climbs_holds_and_falls():
@@ -255,10 +271,10 @@ def test_a_loss_that_is_not_finite_stops_with_the_seed_to_replay():
 
 
 def test_a_gradient_that_is_not_finite_stops_before_anything_is_spoilt():
-    config, seen = _config(5), []
+    config, evaluated = _config(5), []
 
     def breaks(network, batch, rng):
-        seen.append(step := len(seen))
+        evaluated.append(step := len(evaluated))
         weight = network.stem.weight.sum()
         return torch.sqrt(0 * weight) if step == 2 else weight.square()  # 0, and infinitely steep
 
@@ -268,36 +284,36 @@ def test_a_gradient_that_is_not_finite_stops_before_anything_is_spoilt():
         for progress in training.train(
             _small(), breaks, lambda g: pixels.draw_batch(config, g), config
         ):
-            average = progress.network
-    assert progress.step == 2 and all(p.isfinite().all() for p in average.parameters())
+            ema = progress.network
+    assert progress.step == 2 and all(p.isfinite().all() for p in ema.parameters())
 
 
 def test_seconds_are_those_of_training_alone(monkeypatch):
-    config, now = _config(3), [0.0]
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    config, seconds = _config(3), [0.0]
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
 
-    def draw(rng):
-        now[0] += 1
+    def draw_batch(rng):
+        seconds[0] += 1
         return pixels.draw_batch(config, rng)
 
-    for progress in training.train(_small(), pixels.loss, draw, config):
+    for progress in training.train(_small(), pixels.loss, draw_batch, config):
         assert progress.seconds == progress.step
-        now[0] += 1000  # whoever follows the training takes their time
+        seconds[0] += 1000  # whoever watches the training takes their time
 
 
 def test_checkpoints_that_do_not_fit_say_so_and_are_left_alone(tmp_path):
     path = tmp_path / "c.pt"
     _run(_small(), _config(3), path)
-    whole = path.read_bytes()
+    content = path.read_bytes()
     with pytest.raises(ValueError, match="another configuration.*weight_decay"):
         _run(_small(), _config(3, weight_decay=0.1), path)
     torch.manual_seed(0)
     with pytest.raises(ValueError, match="another network"):
         _run(UNet(UNetConfig(width=24, blocks=1)), _config(3), path)
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="torn.*Delete"):
         _run(_small(), _config(3), path)
-    assert len(path.read_bytes()) == len(whole) // 2
+    assert len(path.read_bytes()) == len(content) // 2
 
 
 def test_a_full_disk_keeps_the_file_from_before(tmp_path, monkeypatch):
@@ -314,7 +330,7 @@ def test_a_full_disk_keeps_the_file_from_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("int8", [False, True])
-def test_weights_come_back_as_rounded_as_was_asked_and_no_more_when_kept_again(
+def test_weights_come_back_as_rounded_as_was_asked_and_no_more_when_saved_again(
     int8, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
@@ -357,11 +373,11 @@ def test_wrong_weights_are_named_for_what_they_are(tmp_path, monkeypatch):
     path = weights.save("tiny", _small(), {})
     with pytest.raises(ValueError, match=r"does not fit this UNet.*file \(16,\), network \(24,\)"):
         weights.load("tiny", UNet(UNetConfig(width=24, blocks=1)))
-    whole = path.read_bytes()
-    (tmp_path / "other.safetensors").write_bytes(whole)
+    content = path.read_bytes()
+    (tmp_path / "other.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match="holds the model 'tiny', not 'other'"):
         weights.load("other", _small())
-    for torn in (whole[:100], whole[:-5], b"", b"not weights at all"):
+    for torn in (content[:100], content[:-5], b"", b"not weights at all"):
         path.write_bytes(torn)
         with pytest.raises(ValueError, match="torn"):
             weights.load("tiny", _small())
@@ -488,22 +504,22 @@ def test_a_compiled_training_learns_the_same(tmp_path, monkeypatch):
         torch.manual_seed(0)
         network = Chain()
 
-        def draw(g):
-            return (torch.randn(config.batch_size, 3, generator=g),)
+        def draw_batch(rng):
+            return (torch.randn(config.batch_size, 3, generator=rng),)
 
         def loss(network, batch, rng):
             return (network(batch[0]) - batch[0]).square().mean()
 
         return list(
             training.train(
-                network, loss, draw, config, tmp_path / f"{config.compile}{config.seed}.pt"
+                network, loss, draw_batch, config, tmp_path / f"{config.compile}{config.seed}.pt"
             )
         )
 
-    calls = []
-    monkeypatch.setattr(nn.Linear, "compile", lambda *_, **how: calls.append(how))
+    compiled_with = []
+    monkeypatch.setattr(nn.Linear, "compile", lambda *_, **how: compiled_with.append(how))
     run(replace(config, steps=1, compile=True, seed=1))
-    assert calls == 2 * [{"dynamic": False}]
+    assert compiled_with == 2 * [{"dynamic": False}]
     monkeypatch.undo()
     plain, compiled = run(config), run(replace(config, compile=True))
     assert [p.loss for p in compiled] == pytest.approx([p.loss for p in plain], rel=1e-4)
@@ -526,27 +542,46 @@ def test_where_nothing_can_be_compiled_training_goes_on(monkeypatch):
     training.compiles.cache_clear()
 
 
-def test_a_step_is_known_by_its_generator():
+def test_the_step_of_a_generator_is_found_from_its_seed():
     for seed, step in ((0, 0), (0, 13_999), (3, 250), (2200, 5)):
         rng = torch.Generator().manual_seed(training.step_seed(seed, step))
         assert training.step_of_rng(rng, seed) == step
 
 
-def test_muon_takes_hidden_matrices_alone():
-    """Of the assembled transformer: the blocks' matrices, not its first and last layers."""
-    network = TextToAudioVideo(TextToAudioVideoConfig(20, width=64, depth=2))
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (TextToVideo, TextToVideoConfig(20, width=64, depth=2, alignment_dim=8)),
+        (TextToAudioVideo, TextToAudioVideoConfig(20, width=64, depth=2)),
+    ],
+    ids=["video", "audio and video"],
+)
+def test_muon_takes_the_matrices_of_blocks_alone(kind, config):
+    """Not the first and last layers, modulation, noise level, text projections, heads and tables."""
+    network = kind(config)
     names = {id(p): name for name, p in network.named_parameters()}
-    hidden = {names[id(p)] for p in optimizer.hidden_matrices(network)}
+    hidden = [names[id(p)] for p in optimizer.hidden_matrices(network)]
     matrices = {name for name, p in network.named_parameters() if optimizer.is_matrix(p)}
-    assert {name for name in matrices if name.startswith("dit.blocks")} <= hidden
-    outside = ("stem", "border", "time", "pooled_text", "text", "modulation", "final_", "out")
-    assert not [name for name in hidden if name.startswith(tuple(f"dit.{o}" for o in outside))]
-    assert not [name for name in hidden if "embedding" in name or "heads" in name]
+    blocks = {name for name in matrices if name.startswith("dit.blocks.")}
+    layers = {name for name in matrices if name.startswith("text.layers.")}
+    assert len(hidden) == len(set(hidden)) and set(hidden) == blocks | layers
+    kinds = {name.split(".")[3] for name in blocks}
+    own = {"self_attention", "cross_attention", "feed_forward"}
+    assert own <= kinds <= own | {"audio_feed_forward"}
+    outside = {name.split(".")[1] for name in matrices - set(hidden) if name.startswith("dit.")}
+    assert outside >= {"stem", "border", "time", "pooled_text", "text", "modulation", "out"}
+    assert {name.split(".")[0] for name in matrices - set(hidden)} >= {"dit", "text"}
+
+
+def test_muon_leaves_the_ends_of_a_codec_to_adamw():
     codec = VideoCodec()
     names = {id(p): name for name, p in codec.named_parameters()}
     hidden = {names[id(p)] for p in optimizer.hidden_matrices(codec)}
-    ends = {f"{part}.{end}.weight" for part in ("encoder", "decoder") for end in (0, 7)}
-    assert "encoder.1.space.weight" in hidden and not ends & hidden
+    matrices = {name for name, p in codec.named_parameters() if optimizer.is_matrix(p)}
+    blocks = {name for name in matrices if name.split(".")[2] in ("space", "time")}
+    assert hidden == blocks and len(blocks) == 2 * (4 + 6)
+    ends = {"encoder.0.weight", "encoder.7.weight", "decoder.0.weight", "decoder.9.weight"}
+    assert ends <= matrices - hidden
 
 
 def test_weights_decay_and_gains_biases_and_gates_do_not():

@@ -56,8 +56,8 @@ def test_nothing_is_hit_in_the_quiet_start_and_ink_never_leaves_the_room():
     for room in ((1.0, 1.0), (1.5, 1.0)):
         for one in random_scenes.draw_scenes(300, 1, random_scenes.FULL, room):
             assert all(hit.seconds >= scene.QUIET_START for hit in one.hits(DURATION))
-            places = one.positions(torch.linspace(0, 5, 200))
-            for body, path in zip(one.bodies, places, strict=True):
+            paths = one.positions(torch.linspace(0, 5, 200))
+            for body, path in zip(one.bodies, paths, strict=True):
                 reach = path.abs() + torch.tensor([body.width, body.height]) / 2
                 assert (reach <= torch.tensor(room) / 2 + 1e-9).all()
 
@@ -65,9 +65,9 @@ def test_nothing_is_hit_in_the_quiet_start_and_ink_never_leaves_the_room():
 def test_the_heading_is_where_the_digit_goes_first():
     toward = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
     for one in random_scenes.draw_scenes(100, 2, random_scenes.FULL):
-        start, later = one.positions(torch.tensor([0.0, 0.4])).unbind(1)
-        for body, move in zip(one.bodies, later - start, strict=True):
-            cosine = (move / move.norm()) @ torch.tensor(toward[body.heading]).double()
+        start, end = one.positions(torch.tensor([0.0, 0.4])).unbind(1)
+        for body, motion in zip(one.bodies, end - start, strict=True):
+            cosine = (motion / motion.norm()) @ torch.tensor(toward[body.heading]).double()
             assert cosine >= math.cos(math.radians(15)) - 1e-9
 
 
@@ -85,8 +85,8 @@ def test_every_word_is_drawn_about_equally_often():
     scenes = random_scenes.draw_scenes(4000, 4, random_scenes.FULL)
     for words, key in ((scene.CAMERAS, "camera"), (scene.LIGHTS, "light"), (scene.STYLES, "style")):
         for word in words:
-            share = sum(getattr(s, key) == word for s in scenes) / 4000
-            assert abs(share - 1 / len(words)) < 0.035, (key, word, share)
+            proportion = sum(getattr(s, key) == word for s in scenes) / 4000
+            assert abs(proportion - 1 / len(words)) < 0.035, (key, word, proportion)
     bodies = [body for s in scenes for body in s.bodies]
     for words, key in (
         (scene.DIGITS, "digit"),
@@ -94,8 +94,8 @@ def test_every_word_is_drawn_about_equally_often():
         (scene.HEADINGS, "heading"),
     ):
         for word in words:
-            share = sum(getattr(body, key) == word for body in bodies) / len(bodies)
-            assert abs(share - 1 / len(words)) < 0.03, (key, word, share)
+            proportion = sum(getattr(body, key) == word for body in bodies) / len(bodies)
+            assert abs(proportion - 1 / len(words)) < 0.03, (key, word, proportion)
 
 
 def test_ink_fills_its_box_exactly_whatever_the_hand():
@@ -112,13 +112,13 @@ def test_ink_fills_its_box_exactly_whatever_the_hand():
 
 
 def test_hands_differ_and_one_hand_repeats():
-    def written(hand):
+    def portrait(hand):
         return render.portraits([Scene((Body(5, "red", "up", (0.0, 0.0), hand=hand),))], 48)
 
-    pictures = torch.cat([written(hand) for hand in range(20)])
-    apart = torch.cdist(pictures.flatten(1), pictures.flatten(1)).fill_diagonal_(9e9)
-    assert apart.min() > 1.0
-    torch.testing.assert_close(written(3), pictures[3:4], rtol=0, atol=0)
+    pictures = torch.cat([portrait(hand) for hand in range(20)])
+    distances = torch.cdist(pictures.flatten(1), pictures.flatten(1)).fill_diagonal_(9e9)
+    assert distances.min() > 1.0
+    torch.testing.assert_close(portrait(3), pictures[3:4], rtol=0, atol=0)
 
 
 def test_a_clip_is_the_same_alone_and_in_a_batch():

@@ -143,9 +143,6 @@ def _stage(inputs: int, outputs: int) -> list[nn.Module]:
     return [*layers, nn.MaxPool2d(2)]
 
 
-# Measuring ---------------------------------------------------------------------------------------
-
-
 def fit_room(rgb: Tensor) -> tuple[list[int], list[int]]:
     """Which camera and which light fit the grey parts of a clip best, as indices.
 

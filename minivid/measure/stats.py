@@ -140,9 +140,6 @@ def frechet(features: Tensor, others: Tensor) -> float:
     return (gap + cov.trace() + other_cov.trace() - 2 * cross).clamp(min=0).item()
 
 
-# Rows of a score -----------------------------------------------------------------------------------
-
-
 def proportion_row(right, floor=None, ceiling: float | None = None) -> dict:
     """Floor, ours, ceiling and the 95 % interval of ours; right, floor: booleans (n,)."""
     low = None if floor is None else proportion(torch.as_tensor(floor)).value

@@ -78,19 +78,23 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
     digit's; onset_error_ms: median distance of a pair; pitch: proportion of pairs whose note is the digit's;
     envelope_correlation: of brightness and loudness, of digits that hum. Floors: the sound of the next clip.
     """
-    others = heard[1:] + heard[:1]
     end = frame_times(frames)[-1].item() - SHARP  # later strokes are too short to be told
+    ours, others = (
+        [
+            (one.hits.before(end), Events(other.seconds, other.digits).before(end))
+            for one, other in zip(seen, some, strict=True)
+        ]
+        for some in (heard, heard[1:] + heard[:1])
+    )
     rows = {}
     for key, within, by_digit in (
         ("onset_f1", FRAME, False),
         ("onset_f1_50ms", SHARP, False),
         ("note_f1", FRAME, True),
     ):
-        ours, floor = (
-            stats.f1(*_counts(seen, some, end, within, by_digit)) for some in (heard, others)
-        )
-        rows[key] = row(ours, floor.value)
-    found, by_chance = (_matched(seen, some, end) for some in (heard, others))
+        f1, floor = (stats.f1(*_counts(clips, within, by_digit)) for clips in (ours, others))
+        rows[key] = row(f1, floor.value)
+    found, by_chance = _matched(ours), _matched(others)
     if len(found) > 1 and len(by_chance) > 1:
         error, chance = (1000 * pairs[:, 0].abs() for pairs in (found, by_chance))
         rows["onset_error_ms"] = row(stats.median(error), chance.median().item())
@@ -115,28 +119,20 @@ def match_events(seen: Tensor, heard: Tensor, within: float) -> Tensor:
     return torch.tensor(found, dtype=torch.long).view(-1, 2)
 
 
-def _events(one: Visible, other: Transcription, end: float) -> tuple[Events, Events]:
-    return one.hits.before(end), Events(other.seconds, other.digits).before(end)
-
-
-def _counts(
-    seen: list[Visible], heard: list[Transcription], end: float, within: float, by_digit: bool
-) -> list[Tensor]:
+def _counts(clips: list[tuple[Events, Events]], within: float, by_digit: bool) -> list[Tensor]:
     """Pairs, hits and strokes of each clip: (n,) each; by_digit: only of one digit with itself."""
     counts = []
-    for one, other in zip(seen, heard, strict=True):
-        hits, strokes = _events(one, other, end)
+    for hits, strokes in clips:
         digits = {*hits.digits.tolist(), *strokes.digits.tolist()} if by_digit else {None}
         matched = sum(len(match_events(hits.of(d), strokes.of(d), within)) for d in digits)
         counts.append([matched, len(hits.seconds), len(strokes.seconds)])
     return list(torch.tensor(counts).T)
 
 
-def _matched(seen: list[Visible], heard: list[Transcription], end: float) -> Tensor:
+def _matched(clips: list[tuple[Events, Events]]) -> Tensor:
     """Of all pairs within a frame, (p, 2): the stroke's delay, and whether its note is the digit's."""
     rows = []
-    for one, other in zip(seen, heard, strict=True):
-        hits, strokes = _events(one, other, end)
+    for hits, strokes in clips:
         for k, m in match_events(hits.seconds, strokes.seconds, FRAME).tolist():
             delay = (strokes.seconds[m] - hits.seconds[k]).item()
             rows.append([delay, float(strokes.digits[m] == hits.digits[k])])

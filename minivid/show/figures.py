@@ -3,8 +3,7 @@
 Figures are returned, never drawn behind the reader's back: make one the last line of a cell, or pass it to
 `display`, and it is shown once.
 
-Everywhere: video (c, f, h, w) or (b, c, f, h, w) and images (b, c, h, w), of 1 or 3 channels, in
-[-1, 1]; audio (s,) or (b, s) in [-1, 1], 8192 samples a second; tensors or arrays, on any device.
+Shapes and ranges are those of `media`.
 """
 
 import base64
