@@ -1,10 +1,9 @@
 """What is given of a clip, and how clean: one mask for image-to-video, extension, inpainting, and sound.
 
-Every latent has a noise level of its own ("Diffusion Forcing", Chen et al. 2024, arXiv 2407.01392). One that
-is given has level 0, or a little more, does not move, and is seen by all others. Which latents these are is
-all that tells the tasks apart, and the same masks serve training and sampling: a first frame makes
-image-to-video, the first k extension, all but a region inpainting, all of the picture video-to-audio, all of
-the sound audio-to-video.
+Every latent has a noise level of its own ("Diffusion Forcing", Chen et al. 2024, arXiv 2407.01392). A given
+latent has level 0, or a little more, stays as it is, and is seen by all others. Only which latents are given
+tells the tasks apart: the first frame (image-to-video), all but a region (inpainting), all of one modality.
+Of the shipped models, `joint` was trained for all-video and all-audio, none for frames or regions.
 
     condition = first_frames(latents, 1)
     sample(field, noise, timesteps, path, condition=condition)

@@ -134,7 +134,8 @@ class Pipeline:
     ) -> diffusion.Field:
         """The velocity field that leads to latents of what the prompts ask for.
 
-        Guidance exaggerates what is seen, not what is heard: of audio it is 1 at most.
+        Guidance exaggerates what is seen, not what is heard: of audio it is 1 at most. condition: read for
+        the guidance scale alone; it is `diffusion.sample` that applies it.
         """
         self.network.eval()
         scale = self.guidance if guidance is None else guidance

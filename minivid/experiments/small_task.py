@@ -1,7 +1,6 @@
 """The small task on which transformers are compared: short clips of the easy world, in latents.
 
-Five frames of 32×32 are 32 tokens, so a training takes minutes. What is compared is the loss on clips
-never trained on, with noise and noise levels that are the same for all: pairs, so small differences show.
+A training takes minutes. Losses are of unseen clips, with the same noise for all: small differences show.
 """
 
 import functools
@@ -62,12 +61,10 @@ def config(width: int = WIDTH, depth: int = DEPTH, alignment_dim: int = 0) -> Te
     return TextToVideoConfig(vocab_size, width=width, depth=depth, alignment_dim=alignment_dim)
 
 
-def network(
-    seed: int, width: int = WIDTH, depth: int = DEPTH, alignment_dim: int = 0
-) -> TextToVideo:
-    """A small one of the library's, whose text encoder can read and learns no more."""
+def network(seed: int, *sizes: int, **named: int) -> TextToVideo:
+    """A small one of the library's, of `config`'s sizes; its text encoder can read and learns no more."""
     torch.manual_seed(seed)
-    return TextToVideo(config(width, depth, alignment_dim), video.trained_reader())
+    return TextToVideo(config(*sizes, **named), video.trained_reader())
 
 
 def draw_batch(
@@ -114,8 +111,7 @@ def train_on_task(
     All losses are test losses. draw: where another batch than this task's is trained on.
     """
     config, curve = replace(config or CONFIG, seed=seed), []
-    draw = draw or functools.partial(draw_batch, config)
-    steps = training.train(model, loss, draw, config)
+    steps = training.train(model, loss, draw or functools.partial(draw_batch, config), config)
     for last in bar(steps, config.steps, f"{what}, seed {seed}"):
         if last.step % every == 0 or last.step == config.steps:
             losses = eval_loss(last.network, loss)

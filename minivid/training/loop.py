@@ -182,6 +182,8 @@ def micro_batches(
     """
     if n == 1:
         return [(batch, 1.0, rng)]
+    if n > len(batch[0]):
+        raise ValueError(f"{n} micro-batches of a batch of {len(batch[0])}: ask for fewer.")
     seeds = 2**31 + torch.randint(2**31, (n,), generator=rng)
     rngs = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
     cut = zip(*(tensor.tensor_split(n) for tensor in batch), strict=True)

@@ -3,9 +3,8 @@
     sentence = subject motion ["and" subject motion] {"," (camera | light | style)}
     subject  = "a" ["humming"] [colour] digit        motion = [verb direction]
 
-`write` picks among several phrasings and may leave attributes unsaid; `parse` reads every sentence
-of the grammar back without loss, clauses in any order, and answers anything else with the nearest
-thing it knows.
+`write` picks among several phrasings and may leave attributes unsaid; `parse` reads every sentence of the
+grammar back without loss, clauses in any order, and answers anything else with the nearest thing it knows.
 """
 
 import difflib
@@ -70,9 +69,8 @@ VOCABULARY = sorted(
 def write(description: Description, rng: torch.Generator | None = None, keep: float = 1.0) -> str:
     """Say a description in one sentence.
 
-    rng: picks among the phrasings; without one, the first of each is used.
-    keep: probability with which each attribute but the digit is said. A digit that does not hum is
-    simply not called humming.
+    rng: picks among the phrasings; without one, the first of each is used. keep: probability with which each
+    attribute but the digit is said. A digit that does not hum is simply not called humming.
     """
 
     def choose(ways):

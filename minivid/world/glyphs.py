@@ -1,10 +1,9 @@
 """Ten digits as pen strokes, drawn as signed distances so that they stay sharp at any size.
 
-A digit is a few smooth strokes; a hand bends, slants and weighs them. What is stored is the distance
-of every point of a small square to the edge of the ink (negative inside): looked up between its
-grid points it gives clean edges at any scale, the trick behind scalable game fonts (Green, "Improved
-alpha-tested magnification", SIGGRAPH 2007). A *hand* is any function with the signature of `strokes`;
-`Mnist` is another one.
+A digit is a few smooth strokes; a hand bends, slants and weighs them. What is stored is the distance of every
+point of a small square to the edge of the ink (negative inside): looked up between its grid points it gives
+clean edges at any scale, the trick behind scalable game fonts (Green, "Improved alpha-tested magnification",
+SIGGRAPH 2007). A *hand* is any function with the signature of `strokes`; `Mnist` is another one.
 """
 
 import gzip
@@ -214,8 +213,7 @@ def fetch_mnist(folder: Path) -> None:
 def read_idx(path: Path, md5: str) -> np.ndarray:
     """Read one IDX file, gzipped or not: a big-endian header of sizes, then bytes.
 
-    Raises ValueError where the file is missing, its hash differs, or its length is not what its
-    header says.
+    Raises ValueError where the file is missing, its hash differs, or its length is not what its header says.
     """
     advice = "Delete it and call glyphs.fetch_mnist(folder), or draw with glyphs.strokes instead."
     if not path.exists():
