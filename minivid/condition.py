@@ -5,8 +5,7 @@ latent has level 0, or a little more, stays as it is, and is seen by all others.
 tells the tasks apart: the first frame (image-to-video), all but a region (inpainting), all of one modality.
 Of the shipped models, `joint` was trained for all-video and all-audio, none for frames or regions.
 
-    condition = first_frames(latents, 1)
-    sample(field, noise, timesteps, path, condition=condition)
+    sample(field, noise, timesteps, path, condition=first_frames(latents, 1))
 """
 
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from minivid.diffusion import Field, Path, State, add_noise, map_state
+from minivid.diffusion.paths import expand_like
 
 
 class Given(NamedTuple):
@@ -74,8 +74,7 @@ class Condition:
         def level(x: Tensor, t: Tensor, given: Given | None) -> Tensor:
             if given is None:
                 return t
-            t = t.reshape(*t.shape, *(1,) * (x.ndim - t.ndim))
-            return torch.where(given.mask.to(x.device), self.noise_level, t)
+            return torch.where(given.mask.to(x.device), self.noise_level, expand_like(t, x))
 
         return map_state(level, x_t, t, self._parts(x_t))
 

@@ -143,9 +143,8 @@ class Pipeline:
             heard = min(scale, 1.0)
             given = condition is not None and condition.video is not None
             scale = (heard if given and condition.video.mask.all() else scale, heard)
-        cond, uncond = (
-            self.encode_text(texts).to(self._device) for texts in (prompts, [""] * len(prompts))
-        )
+        texts = prompts, [""] * len(prompts)
+        cond, uncond = (self.encode_text(each).to(self._device) for each in texts)
         return diffusion.guided_field(self.network, cond, uncond, scale, self.path, self.predicts)
 
     def timesteps(self, num_steps: int | None = None) -> Tensor | tuple[Tensor, Tensor]:

@@ -39,9 +39,8 @@ def classifier_free_guidance(
 
     def velocity(x_t: State, t: State) -> State:
         without, with_prompt = uncond(x_t, t), cond(x_t, t)
-        scales = (
-            (scale, scale) if isinstance(x_t, tuple) and not isinstance(scale, tuple) else scale
-        )
+        single = isinstance(x_t, tuple) and not isinstance(scale, tuple)
+        scales = (scale, scale) if single else scale
         return map_state(lambda u, c, s: u + s * (c - u), without, with_prompt, scales)
 
     return velocity

@@ -118,9 +118,10 @@ def ddim(field, path, x_t, t, t_next, rng=None, eta=0.0):
     prediction = _predict(field, path, x_t, t)
 
     def renoise(x: Tensor, clean: Tensor, noise: Tensor, t, t_next) -> Tensor:
-        (alpha, sigma), (alpha_next, sigma_next) = (
-            path.alpha_sigma(torch.as_tensor(level, dtype=torch.float64)) for level in (t, t_next)
+        levels = (
+            torch.as_tensor(level, dtype=torch.float64, device="cpu") for level in (t, t_next)
         )
+        (alpha, sigma), (alpha_next, sigma_next) = map(path.alpha_sigma, levels)
         # A part may already be at t = 0, or wait at t = 1: there 0 / 0 is to be 0.
         remaining = alpha / alpha_next.clamp(min=TINY) * (sigma_next / sigma.clamp(min=TINY))
         fresh = eta * sigma_next * (1 - remaining**2).clamp(min=0).sqrt()

@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from minivid.measure import stats
-from minivid.measure.stats import row
+from minivid.measure.stats import bootstrap, row
 
 
 def psnr(copies: Tensor, originals: Tensor) -> Tensor:
@@ -19,4 +18,4 @@ def psnr(copies: Tensor, originals: Tensor) -> Tensor:
 def psnr_row(copies: Tensor, originals: Tensor, floor: bool = True) -> dict:
     """The mean over clips; floor: another clip in its place."""
     chance = psnr(originals.roll(1, 0), originals).mean().item() if floor else None
-    return row(stats.bootstrap(psnr(copies, originals)), chance)
+    return row(bootstrap(psnr(copies, originals)), chance)

@@ -98,9 +98,8 @@ class Judge(nn.Module):
         crops = crop_digits(
             own_ink, ink[clips].sum(1) - own_ink, brightness, positions, centre[clips], view[clips]
         )
-        digit, style = (
-            x.log_softmax(-1).unflatten(0, own_ink.shape[:2]) for x in self(crops.flatten(0, 1))
-        )
+        logits = self(crops.flatten(0, 1))
+        digit, style = (x.log_softmax(-1).unflatten(0, own_ink.shape[:2]) for x in logits)
         visible = area > 0.35 * area.amax(1, keepdim=True)
         named = torch.where(visible, digit.argmax(-1), -1)
         digit = (digit * visible[..., None]).sum(1).argmax(-1)

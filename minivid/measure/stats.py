@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
 
-
 T = TypeVar("T")
 
 

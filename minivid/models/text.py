@@ -124,9 +124,8 @@ class CaptionReader(nn.Module):
         query, key = self.question(questions)[:, None], self.key(embeddings)[:, None]
         mask = rearrange(text_mask(tokens), "b n -> b 1 1 n")
         found = scaled_dot_product_attention(query, key, embeddings[:, None], attn_mask=mask)[:, 0]
-        return [head(found) for head in self.subject_heads], [
-            head(pooled) for head in self.sentence_heads
-        ]
+        subject = [head(found) for head in self.subject_heads]
+        return subject, [head(pooled) for head in self.sentence_heads]
 
 
 class ClipEncoder(nn.Module):
