@@ -95,9 +95,8 @@ class Judge(nn.Module):
         own_ink = ink[clips, colours]
         positions, area, brightness = locate(own_ink, centre[clips], view[clips])
         lit = render.light([LIGHTS[i] for i in light], frame_times(frames))[clips]
-        crops = crop_digits(
-            own_ink, ink[clips].sum(1) - own_ink, brightness, positions, centre[clips], view[clips]
-        )
+        others = ink[clips].sum(1) - own_ink
+        crops = crop_digits(own_ink, others, brightness, positions, centre[clips], view[clips])
         logits = self(crops.flatten(0, 1))
         digit, style = (x.log_softmax(-1).unflatten(0, own_ink.shape[:2]) for x in logits)
         visible = area > 0.35 * area.amax(1, keepdim=True)

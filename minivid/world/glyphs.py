@@ -157,9 +157,8 @@ class Mnist:
 
     def __init__(self, folder: Path, split: str = "train", hashes: dict[str, str] | None = None):
         hashes = MNIST_MD5 if hashes is None else hashes
-        images, labels = (
-            read_idx(Path(folder) / name, hashes[name]) for name in _mnist_names(split)
-        )
+        names = _mnist_names(split)
+        images, labels = (read_idx(Path(folder) / name, hashes[name]) for name in names)
         if len(images) != len(labels):
             raise ValueError(f"{len(images)} images but {len(labels)} labels in {folder}.")
         self.images = torch.tensor(images)
