@@ -167,7 +167,7 @@ class Block(nn.Module):
 
 
 def split_modulation(modulation: Tensor) -> tuple[Modulation, Modulation]:
-    """(..., 6 d) -> shift, scale and gate of the attention, and of the feed-forward."""
+    """(..., 6 d), twice scale, shift, gate (DiT has shift first) -> of attention, of the feed-forward."""
     scale, shift, gate, mlp_scale, mlp_shift, mlp_gate = modulation.chunk(6, -1)
     return Modulation(shift, scale, gate), Modulation(mlp_shift, mlp_scale, mlp_gate)
 

@@ -38,7 +38,7 @@ class TrainConfig:
     def lr_scale(self, step: int) -> float:
         """What is left of every learning rate at a step."""
         falling = (self.steps - step) / max(1.0, self.cooldown * self.steps)
-        return min(1.0, (step + 1) / self.warmup, falling)
+        return min(1.0, (step + 1) / max(1, self.warmup), falling)
 
     def check(self, world_size: int) -> None:
         """Raise ValueError for micro-batches that a batch, or so many processes, cannot be cut into."""
