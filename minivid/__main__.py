@@ -50,54 +50,38 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_sample(sample: argparse.ArgumentParser) -> None:
-    sample.add_argument(
-        "prompt", nargs="+", help="like 'a red 3 moves right, the camera pans left'"
-    )
-    sample.add_argument(
-        "--out",
-        type=Path,
-        default=Path("clip.mp4"),
-        help=".mp4, .webm or .png; several clips become clip-1.mp4, clip-2.mp4, …",
-    )
-    sample.add_argument("--seed", type=int, default=0, help="another seed makes another clip")
-    sample.add_argument(
-        "--model",
-        choices=pipeline.MODELS,
-        default="joint",
-        help="joint makes picture and sound, video a silent picture; _64: of 64×64, which you train first",
-    )
-    sample.add_argument("--steps", type=int, default=pipeline.STEPS, help="of the solver")
-    sample.add_argument(
-        "--guidance",
-        type=float,
-        default=pipeline.GUIDANCE,
-        help="0 ignores the prompt, 1 follows it, more exaggerates it",
-    )
+    add = sample.add_argument
+    add("prompt", nargs="+", help="like 'a red 3 moves right, the camera pans left'")
+    out = ".mp4, .webm or .png; several clips become clip-1.mp4, clip-2.mp4, …"
+    add("--out", type=Path, default=Path("clip.mp4"), help=out)
+    add("--seed", type=int, default=0, help="another seed makes another clip")
+    model = "joint makes picture and sound, video a silent picture; _64: of 64×64, which you train first"
+    add("--model", choices=pipeline.MODELS, default="joint", help=model)
+    add("--steps", type=int, default=pipeline.STEPS, help="of the solver")
+    guidance = "0 ignores the prompt, 1 follows it, more exaggerates it"
+    add("--guidance", type=float, default=pipeline.GUIDANCE, help=guidance)
     for side in SIDES:
-        sample.add_argument(f"--{side}", type=int, help="that of most clips it learned from")
+        add(f"--{side}", type=int, help="that of most clips it learned from")
     sample.set_defaults(run=_sample)
 
 
 def _add_train(train: argparse.ArgumentParser, names: str) -> None:
-    train.add_argument("name", help=f"{names}, or all")
-    train.add_argument("--scale", choices=recipes.SCALES, default=None)
-    train.add_argument(
-        "--micro-batches",
-        type=int,
-        help="learn from each batch in so many parts, which the processes of torchrun share",
-    )
-    train.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
+    add = train.add_argument
+    add("name", help=f"{names}, or all")
+    add("--scale", choices=recipes.SCALES, default=None)
+    parts = "learn from each batch in so many parts, which the processes of torchrun share"
+    add("--micro-batches", type=int, help=parts)
+    add("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
     train.set_defaults(run=_train)
 
 
 def _add_score(score: argparse.ArgumentParser, names: str) -> None:
-    score.add_argument("name", nargs="?", default="all", help=f"{names}, or all (the default)")
-    score.add_argument("--n", type=int, default=scorecard.N)
-    score.add_argument("--seed", type=int, default=scorecard.SEED)
-    score.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="folder where scores are kept on the way"
-    )
-    score.add_argument("--json", type=Path, help="also write the table here")
+    add = score.add_argument
+    add("name", nargs="?", default="all", help=f"{names}, or all (the default)")
+    add("--n", type=int, default=scorecard.N)
+    add("--seed", type=int, default=scorecard.SEED)
+    add("--runs", type=Path, default=Path("runs"), help="where scores are kept on the way")
+    add("--json", type=Path, help="also write the table here")
     score.set_defaults(run=_score)
 
 

@@ -63,7 +63,8 @@ def tokenize(prompts: Sequence[str]) -> Tensor:
 class Pipeline:
     """A model that is ready to generate, in `format` where no other is asked for.
 
-    network: (x_t, t, conditioning) -> its prediction, as `predicts` says; video_codec: None where it works on
+    network: (x_t, t, conditioning) -> its prediction, as `predicts` says; of its attributes `config.channels`
+    (and `config.audio_channels`) and `unit` are read, see `TextToVideo`; video_codec: None where it works on
     pixels; audio_codec: where it makes sound too; encode_text: prompts -> conditioning (b, ...). shift: of
     the noise levels, see `diffusion.time_shift`; audio_shift: how far audio is behind video; solver,
     num_steps, guidance: unless others are asked for.
@@ -177,13 +178,19 @@ class Pipeline:
 
     @torch.no_grad()
     def video_to_audio(self, video: Tensor) -> Condition:
-        """The condition under which sound is made for clips (b, 3, f, h, w)."""
+        """The condition under which sound is made for clips (b, 3, f, h, w); a silent model has none."""
+        self._require_audio()
         return condition.all_video(self.video_codec.encode(video.to(self._device)))
 
     @torch.no_grad()
     def audio_to_video(self, audio: Tensor) -> Condition:
-        """The condition under which pictures are made for sounds (b, 1024 · frames)."""
+        """The condition under which pictures are made for sounds (b, 1024 · frames), likewise."""
+        self._require_audio()
         return condition.all_audio(self.audio_codec.encode(audio.to(self._device)))
+
+    def _require_audio(self) -> None:
+        if self.audio_codec is None:
+            raise ValueError('this model makes no sound; one that does is load("joint").')
 
     @property
     def format(self) -> Format:

@@ -231,6 +231,13 @@ def test_what_is_given_does_not_depend_on_levels_of_the_rest(video, solver):
             lambda video: condition.region(video, torch.ones(1, 1, 4, 3, 5, 6)),
             r"\(1, 1, 4, 3, 5, 6\) for latents",
         ),
+        (
+            lambda video: condition.region(video, torch.ones(2, 4, 3, 5, 6)),
+            r"\(2, 4, 3, 5, 6\) for latents.*\(2, 1, 3, 5, 6\)",
+        ),
+        (lambda video: condition.all_video(video, -0.1), "noise level -0.1"),
+        (lambda video: condition.all_video(video, 1.0), "noise level 1.0"),
+        (lambda video: condition.all_audio(video).levels(video, T), "sound is given to a silent"),
     ],
 )
 def test_what_cannot_be_given_is_refused(video, ask, message):

@@ -360,6 +360,15 @@ def test_each_latent_at_its_own_level_arrives_at_the_data(solver, path):
     torch.testing.assert_close(steps[-1].x_t, clean, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(7, 3), (7, 1, 3, 1)])
+def test_timesteps_that_miss_an_axis_of_the_sample_are_refused(size):
+    steps = diffusion.sample(
+        lambda x_t, t: x_t, _randn(4, 2, 3), torch.ones(size), RectifiedFlow(), diffusion.euler
+    )
+    with pytest.raises(ValueError, match=r"timesteps of .* for noise of \(4, 2, 3\)"):
+        next(steps)
+
+
 # Pairs of video and audio ------------------------------------------------------------------------
 
 

@@ -318,21 +318,6 @@ def test_all_sides_of_the_race_run_in_turn_on_clocks_of_their_own(monkeypatch):
 # Transformers ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """The task of the transformers, over in a moment."""
-    monkeypatch.setattr(cache, "FOLDER", tmp_path)
-    monkeypatch.setattr(small_task, "DATASET_SIZE", 40)
-    monkeypatch.setattr(small_task, "TEST_SIZE", 64)
-    monkeypatch.setattr(small_task, "CONFIG", TrainConfig(3, 4, 1e-3))
-    cached = small_task.training_set, small_task.alignment_targets, small_task.eval_set
-    for one in cached:
-        one.cache_clear()
-    yield
-    for one in cached:
-        one.cache_clear()
-
-
 def test_all_are_compared_on_the_same_clips_with_the_same_noise(tiny):
     network = small_task.network(0)
     first, again = small_task.eval_loss(network), small_task.eval_loss(network)

@@ -29,7 +29,7 @@ from minivid.measure.judge import load_judge
 from minivid.models.codec import VideoCodec, VideoCodecConfig
 from minivid.models.dit import Text
 from minivid.pipeline import TOKENIZER
-from minivid.recipes import cache, formats
+from minivid.recipes import formats
 from minivid.recipes.captioning import captions_fit
 from minivid.training import TrainConfig
 from minivid.world import captions, random_scenes, render, scene
@@ -43,21 +43,6 @@ def _quiet(steps, total, what):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """The task of the transformers, over in a moment."""
-    monkeypatch.setattr(cache, "FOLDER", tmp_path)
-    monkeypatch.setattr(small_task, "DATASET_SIZE", 40)
-    monkeypatch.setattr(small_task, "TEST_SIZE", 64)
-    monkeypatch.setattr(small_task, "CONFIG", TrainConfig(3, 4, 1e-3))
-    cached = small_task.training_set, small_task.alignment_targets, small_task.eval_set
-    for one in cached:
-        one.cache_clear()
-    yield
-    for one in cached:
-        one.cache_clear()
 
 
 # Text encoders and bias --------------------------------------------------------------------------

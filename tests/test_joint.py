@@ -237,6 +237,9 @@ def test_it_begins_with_the_pictures_of_the_silent_model(monkeypatch):
     assert network.dit.audio_modulation.weight.equal(video_only.dit.modulation.weight)
     assert network.dit.audio_out.weight.eq(0).all(), "it says nothing of audio yet"
     assert not network.dit.audio_stem.weight.equal(video_only.dit.stem.weight), "of other numbers"
+    network.dit.another = nn.Linear(2, 2, bias=False)
+    with pytest.raises(ValueError, match="no weights for dit.another.weight"):
+        joint.init_from_video(network)
 
 
 def test_a_model_of_larger_clips_begins_with_what_the_silent_one_knows(tmp_path, monkeypatch):

@@ -449,6 +449,13 @@ def test_what_cannot_be_made_for_something_is_said_plainly(joint, ask, message):
         ask(joint)
 
 
+def test_a_silent_model_makes_no_sound_and_takes_none(joint):
+    silent = replace(joint, audio_codec=None)
+    for ask in (silent.video_to_audio, silent.audio_to_video):
+        with pytest.raises(ValueError, match=r'no sound.*load\("joint"\)'):
+            ask(torch.zeros(1, 3, 17, 32, 32))
+
+
 # The command -------------------------------------------------------------------------------------
 
 

@@ -195,6 +195,22 @@ def test_two_processes_learn_what_one_does_and_one_goes_on_where_two_stopped(tmp
     assert rest == pytest.approx(alone[3:], rel=1e-4) and total == pytest.approx(weight, rel=1e-5)
 
 
+def test_more_micro_batches_than_a_batch_holds_are_refused():
+    batch = (torch.zeros(3, 2),)
+    assert len(loop.micro_batches(batch, 3, torch.Generator())) == 3
+    with pytest.raises(ValueError, match="4 micro-batches of a batch of 3"):
+        loop.micro_batches(batch, 4, torch.Generator())
+
+
+def test_a_precision_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match=r"precision='bf61'.*'fp32', 'bf16'"):
+        replace(_config(10), precision="bf61").check(1)
+
+
+def test_the_learning_rate_may_hold_from_the_first_step():
+    assert replace(_config(10), warmup=0).lr_scale(0) == 1
+
+
 def test_micro_batches_that_do_not_divide_among_processes_are_refused(monkeypatch):
     monkeypatch.setattr(loop, "rank_and_world_size", lambda: (0, 3))
     with pytest.raises(ValueError, match="Allowed are 1, 2, 4 processes"):

@@ -167,6 +167,13 @@ def test_each_frame_may_have_a_noise_level_of_its_own():
     )  # alone as yet
 
 
+@pytest.mark.parametrize("size", [(2, 1, 5, 16, 16), (2, 1, 5, 1, 1, 1), (2, 1, 3, 1, 1)])
+def test_noise_levels_within_a_frame_are_refused(size):
+    network, (x_t, _, pooled_text) = _video_net(), _clips()
+    with pytest.raises(ValueError, match=r"noise levels of .*\(b, 1, f, 1, 1\)"):
+        network(x_t, torch.rand(size), pooled_text)
+
+
 def test_the_video_network_depends_on_the_text_and_takes_1_plus_2k_frames():
     network, (x_t, t, pooled_text) = _video_net(), _clips()
     output = network(x_t, t, pooled_text)

@@ -1,4 +1,4 @@
-"""Fields: from a network to a velocity, and guidance by what was asked for.
+"""Wrap a network as a velocity field; classifier-free guidance.
 
 Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): the network is evaluated with the prompt
 and with the empty one, and the difference is exaggerated.
@@ -34,7 +34,7 @@ def classifier_free_guidance(
 ) -> Field:
     """uncond + scale (cond - uncond): 0 ignores the prompt, 1 follows it, more exaggerates it.
 
-    scale: one, or one for video and one for audio.
+    scale: one, or, for a (video, audio) pair, one for each.
     """
 
     def velocity(x_t: State, t: State) -> State:

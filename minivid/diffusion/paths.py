@@ -72,15 +72,15 @@ class DDPM:
         """log alpha(t) and its slope, both in the form of t."""
         betas = torch.linspace(self.first_beta, self.last_beta, self.steps, dtype=torch.float64)
         pieces = torch.log1p(-betas) / 2
-        table = torch.cat([torch.zeros(1, dtype=torch.float64), pieces.cumsum(0)]).to(t.device)
-        k = (t.double() * self.steps).clamp(0, self.steps)
+        table = torch.cat([torch.zeros(1, dtype=torch.float64), pieces.cumsum(0)])
+        k = (t.to("cpu", torch.float64) * self.steps).clamp(0, self.steps)  # MPS has no float64
         piece = k.floor().clamp(max=self.steps - 1).long()
-        slope = pieces.to(t.device)[piece]
+        slope = pieces[piece]
         return (table[piece] + (k - piece) * slope).to(t), (slope * self.steps).to(t)
 
 
 def add_noise(path: Path, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """x_t = alpha(t) clean + sigma(t) noise; clean, noise: (b, ...); t: (b,), or broadcasting to clean."""
+    """x_t = alpha(t) clean + sigma(t) noise; clean, noise: (b, ...); t: (b,), or with all axes of clean."""
     alpha, sigma = path.alpha_sigma(expand_like(t, clean))
     return alpha * clean + sigma * noise
 

@@ -16,9 +16,8 @@ from minivid.diffusion.noise_levels import NoiseLevels
 from minivid.diffusion.paths import MIN_SCALE, Path, add_noise, expand_like
 
 Predicts = Literal["clean", "noise", "velocity"]
-MARGIN = (
-    0.05  # how far noise levels keep from where a prediction's error in another form has no bound
-)
+# How far noise levels keep from where a prediction's error in another form has no bound.
+MARGIN = 0.05
 
 
 class Prediction(NamedTuple):
@@ -34,7 +33,7 @@ def convert_prediction(
 ) -> Prediction:
     """All three forms of a prediction, from any one.
 
-    output, x_t: (b, ...); t: (b,), or broadcasting to x_t. At t = 1 noise says nothing about clean where
+    output, x_t: (b, ...); t: (b,), or with all axes of x_t. At t = 1 noise says nothing about clean where
     alpha is 0, at t = 0 clean says nothing about noise: divisions are floored at MIN_SCALE there. Raises
     ValueError for another `predicts`.
     """

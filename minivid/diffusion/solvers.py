@@ -64,11 +64,12 @@ def sample(
 ) -> Iterator[Step]:
     """Walk from noise to clean, yielding every step; the last one holds the sample.
 
-    noise: (b, ...), or a pair (video, audio). timesteps: (steps + 1,) falling from 1 to 0, see `schedule`;
-    or (steps + 1, ...) broadcasting to a sample, where parts of it have levels of their own; of a pair, a
-    pair. solver: `euler` (the default), `heun`, `ddim` or `ancestral`. rng: feeds the solvers that add
-    noise, one for all samples or one for each; ValueError for another number. condition: what is given, and
+    noise: (b, ...); for a (video, audio) pair, pass pairs. timesteps: (steps + 1,) falling from 1 to 0, see
+    `schedule`; or, where parts have levels of their own, (steps + 1, ...) with every axis of a sample:
+    (steps + 1, 1, f, 1, 1) for (b, c, f, h, w). solver: `euler` (the default), `heun`, `ddim` or `ancestral`.
+    rng: feeds the solvers that add noise, one for all samples or one for each. condition: what is given, and
     held fixed, whatever the solver.
+    Raises ValueError for timesteps of another shape, and another number of generators.
     """
     solver, x_t = solver or euler, noise
     if condition is not None:
@@ -78,8 +79,8 @@ def sample(
     for t, t_next in itertools.pairwise(levels):
         x_t, clean = solver(field, path, x_t, t, t_next, rng)
         if condition is not None:
-            x_t, clean = condition.hold(x_t, path, noise), condition.fill(clean)
-            x_t = condition.fill(x_t) if _is_clean(t_next) else x_t
+            clean = condition.fill(clean)
+            x_t = condition.fill(x_t) if _is_clean(t_next) else condition.hold(x_t, path, noise)
         yield Step(t_next, x_t, clean)
 
 
@@ -167,6 +168,11 @@ def _batched(x_t: Tensor, t: float | Tensor) -> Tensor:
 
 
 def _levels(noise: Tensor, timesteps: Tensor) -> list[float] | Tensor:
+    if timesteps.ndim not in (1, noise.ndim):
+        raise ValueError(
+            f"timesteps of {tuple(timesteps.shape)} for noise of {tuple(noise.shape)}: give (steps + 1,), or "
+            "(steps + 1, ...) with every axis of a sample, of size 1 where it shares a level."
+        )
     return timesteps.tolist() if timesteps.ndim == 1 else timesteps.to(noise)
 
 

@@ -1,8 +1,8 @@
 """What is denoised: a tensor (b, ...), or the pair (video, audio) of a clip with sound.
 
 A field takes a state and its noise level t, and gives the velocity d x_t / dt, a state like it. t has one
-level for each sample, (b,), or broadcasts to the state: (b, 1, f, 1, 1) is a level for every latent frame.
-Of a pair, t is a pair.
+level for each sample, (b,), or as many axes as the state: (b, 1, f, 1, 1) is a level for every latent frame.
+For a pair, t is a pair.
 """
 
 from collections.abc import Callable

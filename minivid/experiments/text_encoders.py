@@ -111,5 +111,4 @@ def generate(
         shift=clips.SHIFT,
         solver=diffusion.heun,
     )
-    noise = clips.batch_noise(ready, len(prompts), seed, Format(frames))
-    return ready.generate(prompts, seed, num_steps, guidance, noise=noise).video
+    return clips.generate_batch(ready, prompts, seed, num_steps, guidance, Format(frames))

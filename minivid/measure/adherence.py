@@ -126,7 +126,7 @@ def score_easy(
     generated, real = ask(generate, scenes, seed + 1, shape)
     asked = [one.describe() for one in scenes]
     unseen = easy_rows(asked, read_clips(judge, generated), read_clips(judge, real))
-    return table | {"unseen_" + key: unseen[key] for key in ("digit", "colour", "heading", "all")}
+    return table | {"unseen_" + key: found for key, found in unseen.items()}
 
 
 def physics_rows(*observed: Sequence[Observation]) -> dict:

@@ -147,12 +147,8 @@ def proportion_row(right, floor=None, ceiling: float | None = None) -> dict:
 
 def row(ours: Interval, floor: float | None = None, ceiling: float | None = None) -> dict:
     """The same of what is no proportion."""
-    return {
-        "floor": floor,
-        "ours": ours.value,
-        "ceiling": ceiling,
-        "interval": [ours.low, ours.high],
-    }
+    interval = [ours.low, ours.high]
+    return {"floor": floor, "ours": ours.value, "ceiling": ceiling, "interval": interval}
 
 
 def with_bar(parts: Sequence[T], what: str, each: int) -> Iterable[T]:

@@ -16,9 +16,8 @@ from minivid.models.text import ClipEncoder
 
 ALIGNMENT_DIM = 48  # numbers in which the shipped model's tokens predict what they will show
 DIGITS = 10
-EVENT_DIM = (
-    1 + 2 * DIGITS
-)  # in which they predict what is heard: loudness, each digit's note and hum
+# Numbers in which they predict what is heard: loudness, each digit's note and hum.
+EVENT_DIM = 1 + 2 * DIGITS
 
 
 def alignment_head(width: int, numbers: int) -> nn.Module:

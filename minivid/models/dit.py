@@ -6,7 +6,7 @@ here is what has become of it since: RMSNorm, QK-norm, rotary positions in secon
 feed-forwards (all in `attention`), text by cross-attention, and one modulation that all blocks share up to a
 table of their own (PixArt-α, Chen et al. 2023, arXiv 2310.00426).
 
-Every token has a noise level of its own. To give some of them level 0 is to say: these are given.
+Every token has a noise level of its own. Level 0 marks a token as given.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class DiTConfig:
 
 
 class Text(NamedTuple):
-    """What is asked for: of each word (b, m, d), pooled (b, 1, d) or one a token, and which words are there.
+    """The encoded prompt: text embeddings (b, m, d), a pooled one (b, 1, d) or (b, n, d), the padding mask.
 
     mask: booleans (b, 1, m), true where there is a word.
     """
@@ -53,11 +53,14 @@ class Text(NamedTuple):
 
 
 class Modulation(NamedTuple):
-    """How a block's branch is told the noise level and the prompt: (b, 1, d) or (b, n, d) each."""
+    """The noise level and the prompt, as a block's branch takes them: (b, 1, d) or (b, n, d) each.
+
+    gate: None after the last block, where nothing is added to a residual.
+    """
 
     shift: Tensor
     scale: Tensor
-    gate: Tensor
+    gate: Tensor | None = None
 
     def apply(self, x: Tensor) -> Tensor:
         """The normalised tokens, scaled and shifted."""
@@ -120,7 +123,7 @@ class DiT(nn.Module):
         )
         x, hidden = self.run_blocks(x, self.modulation(conditioning), context)
         scale, shift = self.final_modulation(conditioning).chunk(2, -1)
-        y = self.out(root_mean_square_norm(x) * (1 + scale) + shift)
+        y = self.out(Modulation(shift, scale).apply(x))
         return (y, hidden) if return_hidden else y
 
     def run_blocks(self, x: Tensor, modulation: Tensor, context: Context) -> tuple[Tensor, Tensor]:

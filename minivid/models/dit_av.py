@@ -13,14 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from minivid.models.attention import (
-    SwiGLU,
-    angular_rates,
-    fourier_features,
-    root_mean_square_norm,
-    rope_angles,
-    zero_init,
-)
+from minivid.models.attention import SwiGLU, angular_rates, fourier_features, rope_angles, zero_init
 from minivid.models.dit import (
     Block,
     Context,
@@ -32,10 +25,8 @@ from minivid.models.dit import (
     split_modulation,
 )
 
-TIME_PERIODS = (
-    0.125,
-    8.0,
-)  # seconds of the fastest and the slowest wave that tells the absolute time
+# Seconds of the fastest and the slowest wave that tells the absolute time.
+TIME_PERIODS = (0.125, 8.0)
 TIME_RATES = 7  # each twice as slow as the one before
 
 Pair = tuple[Tensor, Tensor]  # of video, and of audio
@@ -97,7 +88,7 @@ class DiTAV(DiT):
         x, hidden = self.run_blocks(x, modulation, context)
         final = (self.final_modulation, self.audio_final_modulation)
         scale, shift = _per_token(conditioning, final, (n, m)).chunk(2, -1)
-        y = root_mean_square_norm(x) * (1 + scale) + shift
+        y = Modulation(shift, scale).apply(x)
         y = self.out(y[:, :n]), self.audio_out(y[:, n:])
         return (y, (hidden[:, :n], hidden[:, n:])) if return_hidden else y
 

@@ -27,9 +27,7 @@ def patchify(latents: Tensor, patch: Patch) -> Tensor:
     """
     _check(latents.shape[2:], patch)
     pf, ph, pw = patch
-    return rearrange(
-        latents, "b c (f pf) (h ph) (w pw) -> b (f h w) (c pf ph pw)", pf=pf, ph=ph, pw=pw
-    )
+    return rearrange(latents, "b c (f p) (h q) (w r) -> b (f h w) (c p q r)", p=pf, q=ph, r=pw)
 
 
 def unpatchify(tokens: Tensor, grid: Sequence[int], patch: Patch) -> Tensor:
@@ -51,14 +49,7 @@ def unpatchify(tokens: Tensor, grid: Sequence[int], patch: Patch) -> Tensor:
             "so their width is a multiple of that."
         )
     return rearrange(
-        tokens,
-        "b (f h w) (c pf ph pw) -> b c (f pf) (h ph) (w pw)",
-        f=f,
-        h=h,
-        w=w,
-        pf=pf,
-        ph=ph,
-        pw=pw,
+        tokens, "b (f h w) (c p q r) -> b c (f p) (h q) (w r)", f=f, h=h, p=pf, q=ph, r=pw
     )
 
 

@@ -153,7 +153,7 @@ class TextToAudioVideo(TextToVideo):
         return (velocity, self._events(hidden)) if return_alignment else velocity
 
     def _events(self, hidden: Pair) -> Pair:
-        """The prediction is held against numbers, not a direction: the hidden states' size is left out."""
+        """The loss compares values, not directions, so hidden states are normalised first."""
         heads = zip(self.event_heads, hidden, strict=True)
         predictions = (head(root_mean_square_norm(x)) for head, x in heads)
         return tuple(one.unflatten(-1, (-1, EVENT_DIM)) for one in predictions)

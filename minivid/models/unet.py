@@ -160,7 +160,7 @@ class VideoUNet(UNet):
         """x_t: (b, c, f, h, w), pooled_text: (b, d) -> (b, c, f, h, w).
 
         t: (b,), or one for each frame (b, 1, f, 1, 1), of which a temporal patch takes the mean. Raises
-        ValueError where f is not 1 + temporal_patch · k.
+        ValueError for other levels, and where f is not 1 + temporal_patch · k.
         """
         k = self.config.temporal_patch
         if x_t.shape[2] % k != 1 % k:
@@ -181,6 +181,11 @@ class VideoUNet(UNet):
         if t[0].numel() == 1:
             return self.time(t.reshape(-1, 1).expand(-1, f))
         k = self.config.temporal_patch
+        if t[0].numel() != k * (f - 1) + 1 or t.ndim != 5:
+            raise ValueError(
+                f"noise levels of {tuple(t.shape)}: a U-Net takes (b,), or one a frame, (b, 1, f, 1, 1). "
+                "Give whole frames, or use a transformer."
+            )
         return self.time(_repeat_first(t, k).flatten(1).unflatten(1, (f, k)).mean(-1))
 
 

@@ -44,10 +44,9 @@ def loss(
 ) -> Tensor:
     """The clean clip is predicted, and compared as it is, more often at high noise.
 
-    The stem hands the network 96 numbers for two frames of 4×4 pixels; to predict noise or velocity it
-    would have to carry all of them through, where a clean clip needs fewer (Li and He 2025, arXiv
-    2511.13720).
-    In the velocity the same error counts 1 / t² as much: fine grain first, where frames ought to agree.
+    The stem hands the network 96 numbers for two frames of 4×4 pixels; to predict noise or velocity it would
+    have to carry all of them through, where a clean clip needs fewer (Li and He 2025, arXiv 2511.13720). In
+    the velocity the same error counts 1 / t² as much: fine grain first, where frames ought to agree.
     """
     clean, conditioning = batch
 
@@ -79,16 +78,26 @@ def generate(
     frames: int = 17,
 ) -> Tensor:
     """Clips of what the prompts ask for: (b, 3, frames, 32, 32) in [-1, 1]. Seeded on the CPU."""
-    made = ready(network)
-    noise = batch_noise(made, len(prompts), seed, Format(frames))
+    return generate_batch(ready(network), prompts, seed, num_steps, guidance, Format(frames))
+
+
+def generate_batch(
+    made: Pipeline,
+    prompts: Sequence[str],
+    seed: int,
+    num_steps: int,
+    guidance: float,
+    shape: Format = DEFAULT_FORMAT,
+) -> Tensor:
+    """Clips by any silent pipeline, (b, 3, f, h, w), from the noise of `batch_noise`."""
+    noise = batch_noise(made, len(prompts), seed, shape)
     return made.generate(prompts, seed, num_steps, guidance, noise=noise).video
 
 
 def batch_noise(made: Pipeline, n: int, seed: int, shape: Format = DEFAULT_FORMAT) -> Tensor:
     """Noise for n clips from one seed, not from one each: it came first, and scores are of it."""
     like = made.noise(1, seed, shape)
-    noise = torch.randn(n, *like.shape[1:], generator=torch.Generator().manual_seed(seed))
-    return noise.to(like)
+    return torch.randn(n, *like.shape[1:], generator=torch.Generator().manual_seed(seed)).to(like)
 
 
 def score(network: nn.Module, n: int, seed: int) -> dict:

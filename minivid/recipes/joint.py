@@ -82,6 +82,9 @@ def _velocity_loss(output: Tensor, velocity: Tensor, t: Tensor) -> Tensor:
     return (error * ((t > 0) & (t < 1))).mean()
 
 
+NEW_LAYERS = ("dit.audio_stem", "dit.audio_out", "dit.absolute_time", "event_heads")
+
+
 def build(size: int = DEFAULT_FORMAT.width) -> TextToAudioVideo:
     """The network, knowing what `video` of that size knows."""
     return init_from_video(TextToAudioVideo(pipeline.joint_config(size)), size)
@@ -96,7 +99,9 @@ def init_from_video(
     for name in network.state_dict():
         if "audio_" in name and not name.startswith(("dit.audio_stem", "dit.audio_out")):
             state[name] = state[name.replace("audio_", "")]
-    network.load_state_dict(state, strict=False)
+    missing = network.load_state_dict(state, strict=False).missing_keys
+    if lost := [name for name in missing if not name.startswith(NEW_LAYERS)]:
+        raise ValueError(f"`video` has no weights for {', '.join(lost)}.")
     network.text.requires_grad_(False)
     return network
 

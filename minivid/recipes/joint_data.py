@@ -71,10 +71,8 @@ class AVNoiseLevels:
         shift = self.max_audio_shift ** torch.rand(n, generator=rng)
         other = other[torch.randperm(n, generator=rng)]
         audio = torch.where(kind < self.both_generated, time_shift(video, shift), other)
-        first, last = (
-            self.both_generated + self.video_given,
-            self.both_generated + self.video_given + self.audio_given,
-        )
+        first = self.both_generated + self.video_given
+        last = first + self.audio_given
         video_given = (kind >= self.both_generated) & (kind < first)
         audio_given = (kind >= first) & (kind < last)
         return video.masked_fill(video_given, 0), audio.masked_fill(audio_given, 0)

@@ -74,9 +74,7 @@ def generate(
     guidance: float = clips.GUIDANCE,
 ) -> Tensor:
     """Clips of what the prompts ask for: (b, 3, 17, 32, 32) in [-1, 1]. Seeded on the CPU."""
-    made = ready(network)
-    noise = clips.batch_noise(made, len(prompts), seed)
-    return made.generate(prompts, seed, num_steps, guidance, noise=noise).video
+    return clips.generate_batch(ready(network), prompts, seed, num_steps, guidance)
 
 
 def score(network: nn.Module, n: int, seed: int) -> dict:

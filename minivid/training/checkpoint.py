@@ -1,4 +1,4 @@
-"""The state of a training on disk: whole or not there, known when it is damaged, and one training's alone."""
+"""The state of a training on disk: written atomically, checksummed, locked to one run."""
 
 import contextlib
 import hashlib

@@ -5,8 +5,11 @@ evaluation, which takes its seeds from below 2³¹, never meets a training clip.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
+
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     seed: int = 0
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     muon_lr: float = 0.0
     compile: bool = False
     micro_batches: int = 1
@@ -41,7 +44,9 @@ class TrainConfig:
         return min(1.0, (step + 1) / max(1, self.warmup), falling)
 
     def check(self, world_size: int) -> None:
-        """Raise ValueError for micro-batches that a batch, or so many processes, cannot be cut into."""
+        """Raise ValueError for an unknown precision, or where micro-batches do not divide among processes."""
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision={self.precision!r}: allowed are {get_args(Precision)}.")
         n = self.micro_batches
         if not 1 <= n <= self.batch_size:
             raise ValueError(

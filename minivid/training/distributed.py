@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 
 @contextlib.contextmanager
 def init_distributed() -> Iterator[int]:
-    """Join the processes that `torchrun` started, if it did: gives this one's rank, 0 alone or first."""
+    """Join the processes that `torchrun` started, if it did; yields this process's rank (0 when alone)."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield 0
         return

@@ -2,8 +2,8 @@
 
 Every step has a seed of its own, so a run that was killed and resumed sees what an uninterrupted one sees.
 The weights that are kept are an exponential moving average (EMA), short at first and longer as training goes
-on. A batch may be learned from in micro-batches, each with noise of its own, by one process in turn or by
-several at once; which process had which changes nothing.
+on. Gradients may be accumulated over micro-batches, each with noise of its own, on one process or several;
+the assignment does not affect the result.
 """
 
 import contextlib
@@ -159,9 +159,8 @@ def averaged(network: nn.Module, longest: float) -> AveragedModel:
         torch._foreach_lerp_(ema, weights, 1 - memory)
 
     ema = AveragedModel(network, multi_avg_fn=update).eval().requires_grad_(False)
-    ema.n_averaged.fill_(
-        1
-    )  # its weights at the start count as a first sample, and are not copied over
+    # Its weights at the start count as a first sample, and are not copied over.
+    ema.n_averaged.fill_(1)
     return ema
 
 

@@ -52,8 +52,8 @@ class Optimizer:
 def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     """The weights of linear layers and convolutions inside blocks.
 
-    A block stands in a list of layers and has layers of its own; a plain sequence of them, as an output head
-    is, is none. A kernel counts as the matrix from all that it sees to what it gives.
+    A block is a child of a ModuleList or Sequential that has children; a Sequential (an output head) is not
+    one. A convolution's kernel is taken as a matrix (out channels, all that one output sees).
     """
     lists = [one for one in network.modules() if isinstance(one, nn.ModuleList | nn.Sequential)]
     blocks = [block for one in lists for block in one if not isinstance(block, nn.Sequential)]

@@ -1,0 +1,22 @@
+"""What several modules of tests set up alike."""
+
+import pytest
+
+from minivid.experiments import small_task
+from minivid.recipes import cache
+from minivid.training import TrainConfig
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """The task of the transformers, over in a moment."""
+    monkeypatch.setattr(cache, "FOLDER", tmp_path)
+    monkeypatch.setattr(small_task, "DATASET_SIZE", 40)
+    monkeypatch.setattr(small_task, "TEST_SIZE", 64)
+    monkeypatch.setattr(small_task, "CONFIG", TrainConfig(3, 4, 1e-3))
+    cached = small_task.training_set, small_task.alignment_targets, small_task.eval_set
+    for one in cached:
+        one.cache_clear()
+    yield
+    for one in cached:
+        one.cache_clear()
