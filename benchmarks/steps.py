@@ -10,12 +10,12 @@ moving average; and the operators that cost most.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from minivid import recipes, training
 from minivid.formats import DEFAULT_FORMAT
 from minivid.models import attention
-from minivid.recipes import cache, joint, latents, video
+from minivid.recipes import joint, latents, video
 from minivid.training import DrawBatch
 from minivid.training.optimizer import Optimizer
 
@@ -39,7 +39,9 @@ WAYS = {  # precision, tokens up to which a list is short
 
 def few_clips() -> None:
     """Train on few clips of the usual format, so that none has to wait for latents."""
-    cache.FOLDER = Path(tempfile.mkdtemp())  # or they would take the place of the reader's own
+    os.environ["MINIVID_RUNS"] = (
+        tempfile.mkdtemp()
+    )  # or they would take the place of the reader's own
     latents.DATASET_SIZE = DATASET_SIZE
     video.FORMATS = joint.FORMATS = {DEFAULT_FORMAT: (DATASET_SIZE, 1.0)}
 

@@ -1,1 +1,5 @@
 """minivid: how a video generator works, small enough to read."""
+
+from minivid import processors
+
+processors.set_environment()

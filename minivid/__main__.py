@@ -1,31 +1,40 @@
 """The command line: python -m minivid sample | train | score | experiment."""
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import experiments, pipeline, recipes, show, training
+from minivid import experiments, folders, pipeline, recipes, show, training
 from minivid.recipes import progress, publish, scorecard
 
+TOGETHER = 16  # clips that are generated at once: more would take more memory, and no less time
 SIDES = ("frames", "height", "width")  # of a format, as the command line calls them
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors a reader can cause are printed plainly. Returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal need not know every sign of a prompt
     options = parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"minivid: {error}", file=sys.stderr)
-        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print(f"minivid: out of memory: {error}\nAsk for less at once.", file=sys.stderr)
     except KeyboardInterrupt:
-        resumes = " The same command resumes from the last checkpoint."
-        print("minivid: stopped." + (resumes if options.run is _train else ""), file=sys.stderr)
+        saved = options.run is _train and any(folders.runs().glob("*.pt"))
+        goes_on = " The same command resumes from the last checkpoint." if saved else ""
+        print(f"minivid: stopped.{goes_on}", file=sys.stderr)
         return 130
-    return 0
+    return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,7 +80,7 @@ def _add_train(train: argparse.ArgumentParser, names: str) -> None:
     add("--scale", choices=recipes.SCALES, default=None)
     parts = "learn from each batch in so many parts, which the processes of torchrun share"
     add("--micro-batches", type=int, help=parts)
-    add("--runs", type=Path, default=Path("runs"), help="folder of checkpoints")
+    add("--runs", type=Path, help="folder of checkpoints and latents; else $MINIVID_RUNS, or runs")
     train.set_defaults(run=_train)
 
 
@@ -80,35 +89,57 @@ def _add_score(score: argparse.ArgumentParser, names: str) -> None:
     add("name", nargs="?", default="all", help=f"{names}, or all (the default)")
     add("--n", type=int, default=scorecard.N)
     add("--seed", type=int, default=scorecard.SEED)
-    add("--runs", type=Path, default=Path("runs"), help="where scores are kept on the way")
+    add("--runs", type=Path, help="where scores are kept on the way; else $MINIVID_RUNS, or runs")
     add("--json", type=Path, help="also write the table here")
     score.set_defaults(run=_score)
 
 
 def _sample(options) -> None:
-    out, many = options.out, len(options.prompt) > 1
-    holds_sound = show.holds_sound(out)  # a wrong name is said before the work, not after it
+    prompts, out = options.prompt, options.out
+    if len(prompts) > 1 and not any(" " in prompt.strip() for prompt in prompts):
+        raise ValueError(
+            f"{len(prompts)} prompts of one word each. Is it one sentence? Put it in quotes: "
+            f'"{" ".join(prompts)}".'
+        )
+    # What is wrong with a name or a size is said before the work, not after it.
+    holds_sound = show.holds_sound(out)
     ready = pipeline.load(options.model)
     sides = {side: getattr(options, side) for side in SIDES}
     shape = replace(ready.format, **{side: n for side, n in sides.items() if n is not None})
-    steps = ready.steps(options.prompt, options.seed, options.steps, options.guidance, shape)
-    *_, last = tqdm(steps, total=options.steps, unit="step")
-    video, audio = ready.decode(last.x_t)
-    silent = audio is None or not holds_sound
-    for k, prompt in enumerate(options.prompt):
-        path = out.with_stem(f"{out.stem}-{k + 1}") if many else out
-        show.save(path, video[k], None if silent else audio[k])
-        print(f"{path}: {prompt!r}, {shape}, {'silent' if silent else 'with sound'}")
+    show.require_size(max(shape.height, shape.width))
+    starts = range(0, len(prompts), TOGETHER)
+    with tqdm(total=options.steps * len(starts), unit="step") as bar:
+        for start in starts:
+            some = prompts[start : start + TOGETHER]
+            settings = options.seed + start, options.steps, options.guidance, shape
+            for step in ready.steps(some, *settings):
+                latents = step.x_t
+                bar.update()
+            video, audio = ready.decode(latents)
+            silent = audio is None or not holds_sound
+            for k, prompt in enumerate(some):
+                path = out.with_stem(f"{out.stem}-{start + k + 1}") if len(prompts) > 1 else out
+                show.save(path, video[k], None if silent else audio[k])
+                sound = "silent" if silent else "with sound"
+                bar.write(f"{path}: {prompt!r}, {shape}, {sound}")
 
 
 def _train(options) -> None:
+    _keep_runs_in(options.runs)
     with training.init_distributed() as rank:
         at = options.scale or recipes.scale()
-        progress.train(options.name, at, options.runs, options.micro_batches, quiet=rank > 0)
+        progress.train(options.name, at, folders.runs(), options.micro_batches, quiet=rank > 0)
 
 
 def _score(options) -> None:
-    publish.score(options.name, options.n, options.seed, options.runs, options.json)
+    _keep_runs_in(options.runs)
+    publish.score(options.name, options.n, options.seed, folders.runs(), options.json)
+
+
+def _keep_runs_in(folder: Path | None) -> None:
+    """Keep checkpoints, and the latents that are encoded for them, in a folder."""
+    if folder is not None:
+        os.environ["MINIVID_RUNS"] = str(folder)
 
 
 def _experiment(options) -> None:

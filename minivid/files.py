@@ -4,8 +4,10 @@ A killed run or a full disk leaves the old file as it was.
 """
 
 import contextlib
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 PART = ".part"  # ends the name of a file that is being written
@@ -27,10 +29,12 @@ def write(path: Path, content: bytes) -> None:
         os.replace(beside, path)
     except OSError as error:
         before = "the file from before is unchanged" if path.exists() else "no partial file is left"
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        advice = "Free some space, or choose another folder" if full else "Choose another folder"
         raise OSError(
             error.errno,
-            f"could not write {len(content) / 1e6:.1f} MB to {path} ({error.strerror}); {before}. "
-            "Free some space or choose another folder, then run the same command again",
+            f"could not write {path}, {len(content):,} bytes ({error.strerror}); {before}. {advice}, then "
+            "run the same again",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -40,6 +44,27 @@ def write(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: object) -> None:
     """The same for what JSON can hold, as a text file."""
     write(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written there, or the folder be made; it leaves nothing behind."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def require_writable(folder: Path, variable: str) -> None:
+    """Raise OSError before long work whose result could not be kept; variable: names another folder."""
+    if not is_writable(folder):
+        raise OSError(
+            errno.EACCES,
+            f"{folder} cannot be written, and what is made could not be kept there. Make it writable, or "
+            f"name another folder by the environment variable {variable}",
+        )
 
 
 def sweep(path: Path) -> None:

@@ -8,6 +8,7 @@ Any format the codec takes will do: stills, tall, wide and long clips. A model w
 beside the picture, or either for the other.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,6 +42,7 @@ GUIDANCE = 4.0
 AUDIO_SHIFT = 6.0
 # A clip's audio has noise from another seed than its video, and noise that a solver adds from a third.
 AUDIO_SEED, SOLVER_SEED = 2**20, 2**21
+MAX_SEED = 2**31 - 1
 
 SIDE = 8  # latents along a usual clip
 
@@ -113,9 +115,11 @@ class Pipeline:
         condition: what is given beside the prompts, for as many clips, in that format. noise: where it is
         not to be drawn: else the k-th clip's is drawn on the CPU from `seed` + k, and noise that the solver
         adds from a seed of its own, however many clips are made beside it.
-        Raises ValueError for a word that is not known, for a format that the codec or the network cannot
-        divide, and for a condition of another number or format.
+        Raises ValueError for no prompts, a word that is not known, a seed outside [0, 2³¹), guidance that is
+        no number, a format that the codec or the network cannot divide, and a condition of another number or
+        format.
         """
+        check_seed(seed)
         noise = self.noise(len(prompts), seed, shape) if noise is None else noise
         return diffusion.sample(
             self.field(prompts, guidance, condition),
@@ -140,6 +144,10 @@ class Pipeline:
         """
         self.network.eval()
         scale = self.guidance if guidance is None else guidance
+        if not math.isfinite(scale):
+            raise ValueError(f"guidance {scale}: give a number, such as {self.guidance:g}.")
+        if not prompts:
+            raise ValueError("no prompts: give at least one, such as 'a red 3 moves right'.")
         if self.audio_codec is not None:
             heard = min(scale, 1.0)
             given = condition is not None and condition.video is not None
@@ -223,13 +231,20 @@ class Pipeline:
         return next(self.network.parameters()).device
 
 
+def check_seed(seed: int) -> None:
+    """Raise ValueError for a seed outside [0, 2³¹): PyTorch would take another, which gives the same clip."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed {seed}: allowed are 0 to {MAX_SEED}.")
+
+
 def _rngs(n: int, seed: int) -> list[torch.Generator]:
     """What n clips draw their noise from, each from a seed of its own."""
     return [torch.Generator().manual_seed(seed + k) for k in range(n)]
 
 
 def _randn(size: tuple[int, ...], n: int, seed: int) -> Tensor:
-    return torch.stack([torch.randn(size, generator=rng) for rng in _rngs(n, seed)])
+    like = {"dtype": torch.float32}  # whatever the default is
+    return torch.stack([torch.randn(size, generator=rng, **like) for rng in _rngs(n, seed)])
 
 
 def sized_name(model: str, size: int) -> str:

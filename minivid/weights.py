@@ -8,7 +8,6 @@ written by `python -m minivid train NAME`, scores on cards by `score`, too.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import safetensors
@@ -16,17 +15,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from minivid import files
+from minivid import files, folders
+from minivid.folders import weights as folder
 
 VERSION = "3"  # tensors are named as the networks of the second edition name them
 SCALE = ":scale"  # after the name of what it belongs to
 FINGERPRINT = "sha256"  # on a card: the weights' fingerprint
-
-
-def folder() -> Path:
-    """Where weights live: data/weights beside the package, or $MINIVID_WEIGHTS."""
-    default = Path(__file__).parents[1] / "data" / "weights"
-    return Path(os.environ.get("MINIVID_WEIGHTS", default))
 
 
 def save(name: str, network: nn.Module, card: dict, int8: bool = False) -> Path:
@@ -65,10 +59,10 @@ def load(name: str, network: nn.Module) -> nn.Module:
     model or of another version.
     """
     path = folder() / f"{name}.safetensors"
-    advice = (
-        "Restore it with `git checkout -- data/weights`, "
-        f"or make it with `python -m minivid train {name}`."
-    )
+    restore = "Download the course again"
+    if (folders.ROOT / ".git").exists():
+        restore = "Restore it with `git checkout -- data/weights`"
+    advice = f"{restore}, or make it with `python -m minivid train {name}`."
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in folder().glob("*.safetensors"))) or "none"
         raise ValueError(
@@ -151,4 +145,4 @@ def card(name: str) -> dict:
         raise ValueError(
             f"there is no card at {path}: weights travel with the card that says how they were made."
         )
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -3,14 +3,13 @@
 import pytest
 
 from minivid.experiments import small_task
-from minivid.recipes import cache
 from minivid.training import TrainConfig
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The task of the transformers, over in a moment."""
-    monkeypatch.setattr(cache, "FOLDER", tmp_path)
+    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     monkeypatch.setattr(small_task, "DATASET_SIZE", 40)
     monkeypatch.setattr(small_task, "TEST_SIZE", 64)
     monkeypatch.setattr(small_task, "CONFIG", TrainConfig(3, 4, 1e-3))

@@ -11,7 +11,6 @@ from minivid.experiments import together, together_variants
 from minivid.experiments.together_variants import VARIANTS
 from minivid.models.text_to_video import TextToAudioVideo
 from minivid.pipeline import TOKENIZER
-from minivid.recipes import cache
 
 SMALL = replace(pipeline.joint_config(), width=32, depth=2)
 
@@ -66,7 +65,7 @@ def test_in_turn_half_learn_pictures_and_half_sounds_of_pictures_that_are_given(
 
 
 def test_every_variant_is_trained_and_generates(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "FOLDER", tmp_path)
+    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     monkeypatch.setattr(together, "DATASET_SIZE", 8)
     config = replace(together.CONFIG, steps=2, batch_size=2, warmup=1, compile=False)
     monkeypatch.setattr(together.train, "__defaults__", (config,))

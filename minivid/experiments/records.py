@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minivid import files, training
+from minivid import files, folders, training
 from minivid.measure import stats
 from minivid.training import TrainConfig
 
-FOLDER = Path(__file__).parents[2] / "data" / "experiments"
+FOLDER = folders.data() / "experiments"
 
 # A progress bar: (what is run through, how many there are, what it is) -> the same.
 Bar = Callable[[Iterable, int, str], Iterable]

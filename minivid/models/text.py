@@ -9,6 +9,7 @@ model. It knows the words of its vocabulary and no others.
 import difflib
 import re
 from collections.abc import Sequence
+from reprlib import Repr
 
 import torch
 from einops import rearrange
@@ -19,6 +20,8 @@ from minivid.models.attention import TimeEmbedding, TransformerLayer
 
 MAX_LENGTH = 40  # tokens of the longest sentence
 PADDING = 0  # the token after a sentence's end
+quote = Repr()  # of a text in an error
+quote.maxstring = 100
 
 
 class Tokenizer:
@@ -31,15 +34,17 @@ class Tokenizer:
     def __call__(self, sentences: Sequence[str]) -> Tensor:
         """Sentences -> tokens (b, MAX_LENGTH). The empty sentence asks for nothing in particular.
 
-        Raises ValueError for a word outside the vocabulary, with the nearest inside, and for a
-        sentence that is too long.
+        Raises ValueError for a word outside the vocabulary, with the nearest inside, for a sentence that is
+        too long, and for one sentence instead of a list.
         """
+        if isinstance(sentences, str):
+            raise ValueError(f"one sentence, {quote.repr(sentences)}: give a list, [sentence].")
         rows = torch.full((len(sentences), MAX_LENGTH), PADDING)
         for row, sentence in zip(rows, sentences, strict=True):
             parts = self.split(sentence)
             if len(parts) > MAX_LENGTH:
                 raise ValueError(
-                    f"{len(parts)} words in {sentence!r}: at most {MAX_LENGTH}. Leave something out."
+                    f"{len(parts)} words in {quote.repr(sentence)}: at most {MAX_LENGTH}. Leave something out."
                 )
             row[: len(parts)] = torch.tensor([self._look_up(part, sentence) for part in parts])
         return rows
@@ -52,7 +57,7 @@ class Tokenizer:
         if word not in self.number:
             near = difflib.get_close_matches(word, self.words, 3, 0.5)
             advice = f"nearest: {', '.join(near)}" if near else "known are those of the captions"
-            raise ValueError(f"the word {word!r} in {sentence!r} is not known; {advice}.")
+            raise ValueError(f"the word {quote.repr(word)} in {quote.repr(sentence)} is not known; {advice}.")
         return self.number[word]
 
 

@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from minivid import files, pipeline, weights
+from minivid import files, folders, pipeline, weights
 from minivid.formats import DEFAULT_FORMAT
 from minivid.models import codec, text
 from minivid.models.alignment import ALIGNMENT_DIM, AlignmentTarget
 from minivid.pipeline import TOKENIZER
 from minivid.world import random_scenes, render, scene
-
-FOLDER = Path(__file__).parents[2] / "runs" / "latents"
 
 Render = Callable[[list[scene.Scene]], Tensor]  # scenes -> clips (b, 3, f, h, w), or sounds (b, n)
 
@@ -46,17 +44,19 @@ def latents(
 
     name: what the file is called, with a fingerprint of the codec's weights and of the scenes behind it;
     one of another codec or of other scenes is deleted. Shows progress where it has to encode. A torn file
-    is made again. folder: runs/latents where none is given. Raises OSError where it cannot be written.
+    is made again. folder: `folders.runs`/latents where none is given. Raises OSError where it cannot be
+    written, before anything is encoded.
     """
     source = weights.digest(network) + repr(scenes)
     mark = hashlib.sha256(source.encode()).hexdigest()[:16]
-    folder = folder or FOLDER
+    folder = folder or folders.runs() / "latents"
     path = folder / f"{name}-{mark}.safetensors"
     if path.exists():
         try:
             return safetensors.torch.load_file(path)["latents"]
         except safetensors.SafetensorError:
             path.unlink(missing_ok=True)  # another process may have been first
+    files.require_writable(folder, "MINIVID_RUNS")
     encoded = encode(name, network, scenes, render, batch_size).half()
     files.write(path, safetensors.torch.save({"latents": encoded}))
     for other in folder.glob(f"{name}-{'?' * len(mark)}.safetensors"):

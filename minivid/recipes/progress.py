@@ -26,13 +26,13 @@ def train(name: str, at: str, folder: Path, micro_batches: int | None, quiet: bo
     before, into = 0.0, io.StringIO() if quiet else None
     with tqdm(total=sum(seconds.values()), file=into, bar_format=BAR, smoothing=0) as bar:
         for k, one in enumerate(names):
-            bar.set_description_str(f"{one} ({at}{f', {k + 1} of {len(names)}' if every else ''})")
+            what = f"{one} ({at}{f', {k + 1} of {len(names)}' if every else ''})"
             if not (every and runs.is_done(one, at, folder)):
                 steps = runs.run(one, at, folder, micro_batches)
-                _advance(bar, steps, configs[one].steps, before, seconds[one])
+                _advance(bar, what, steps, configs[one].steps, before, seconds[one])
             before += seconds[one]
     if every and not quiet:
-        cards = {one: runs.card_path(one, at, folder).read_text() for one in names}
+        cards = {one: runs.card_path(one, at, folder).read_text(encoding="utf-8") for one in names}
         _print_scores({one: json.loads(card)["score"] for one, card in cards.items()})
 
 
@@ -47,16 +47,17 @@ def _print_scores(scores: dict[str, dict]) -> None:
 
 
 def _advance(
-    bar: tqdm, progress: Iterator[Progress], steps: int, before: float, seconds: float
+    bar: tqdm, what: str, progress: Iterator[Progress], steps: int, before: float, seconds: float
 ) -> None:
     """Run a training of so many steps through, the bar going from `before` on by `seconds`."""
     each = seconds / steps
+    bar.set_description_str(what)
     for k, done in enumerate(progress):
-        if k == 0:  # what an earlier run did says nothing of this one's pace
+        if k == 0 and not bar.disable:  # what an earlier run did says nothing of this one's pace
             skipped = before + each * (done.step - 1) - bar.n
             bar.initial, bar.n = bar.initial + skipped, bar.n + skipped
             bar.last_print_n = bar.n
         bar.set_postfix_str(f"step {done.step:,}, loss {done.loss:.4f}", refresh=False)
         bar.update(before + each * done.step - bar.n)
         if done.step == steps:
-            bar.set_description_str(f"{bar.desc}, scoring")
+            bar.set_description_str(f"{what}, scoring")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import files, recipes, weights
+from minivid import files, folders, recipes, weights
+from minivid.folders import ROOT
 from minivid.recipes import scorecard, tables
-from minivid.recipes.scorecard import ROOT
 
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
-FROM_NOTHING = ROOT / "data" / "experiments" / "from_nothing.json"  # cards that `train all` left
+FROM_NOTHING = folders.data() / "experiments" / "from_nothing.json"  # cards that `train all` left
 
 
 def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None) -> None:

@@ -30,9 +30,10 @@ def run(name: str, at: str, runs: Path, micro_batches: int | None = None) -> Ite
     path, done = checkpoint_path(name, at, runs), card_path(name, at, runs)
     if is_done(name, at, runs):
         raise ValueError(f"{path} is a finished training. Delete it to train {name} again.")
+    files.require_writable(weights.folder(), "MINIVID_WEIGHTS")
     if not path.exists():
         done.unlink(missing_ok=True)
-    n = micro_batches or _micro_batches(path) or world_size
+    n = _micro_batches(path) or world_size if micro_batches is None else micro_batches
     config = replace(config, micro_batches=n)
     torch.manual_seed(config.seed)
     network = recipe.build().to(training.device())
@@ -86,7 +87,7 @@ def is_done(name: str, at: str, runs: Path) -> bool:
     done = card_path(name, at, runs)
     if not (done.exists() and checkpoint_path(name, at, runs).exists()):
         return False
-    card = json.loads(done.read_text())
+    card = json.loads(done.read_text(encoding="utf-8"))
     micro_batches = card["config"]["micro_batches"]
     config = {**asdict(recipes.config_of(name, at)), "micro_batches": micro_batches}
     return card["config"] == config and weights.matches_card(name, card)

@@ -11,10 +11,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from minivid import files, recipes, weights
+from minivid import files, folders, recipes, weights
 
-ROOT = Path(__file__).parents[2]
-SCORECARD = ROOT / "data" / "scorecard.json"
+SCORECARD = folders.data() / "scorecard.json"
 N, SEED = 1000, 2  # clips or pictures behind a score, and what they are drawn from
 MAX_SEED = 2**31 - 1  # evaluation takes its seeds from 0 to here; training draws from above
 NO_SCORE = ("show", "experiments", "__main__.py", "exercises.py")  # code that no score depends on
@@ -27,10 +26,10 @@ def score_all(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
         path = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
         if not path.exists():
             files.write_json(path, recipes.recipe(name).score(recipes.load(name), n, seed))
-        yield name, json.loads(path.read_text())
+        yield name, json.loads(path.read_text(encoding="utf-8"))
 
 
-def fingerprint(package: Path = ROOT / "minivid") -> str:
+def fingerprint(package: Path = folders.PACKAGE) -> str:
     """A fingerprint of what is measured: all weights, and all code that a score depends on."""
     found = hashlib.sha256()
     for path in sorted(weights.folder().glob("*.safetensors")):

@@ -21,5 +21,6 @@ from minivid.show.media import (
     mosaic,
     pixels,
     play,
+    require_size,
     save,
 )

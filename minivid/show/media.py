@@ -23,6 +23,8 @@ from torch import Tensor
 from minivid import files
 from minivid.formats import FRAMES_PER_SECOND, SAMPLE_RATE
 
+MAX_SIDE = 16_383  # pixels: longer frames fit into no mp4 and no webm
+
 Array = Tensor | np.ndarray
 Clips = Array | Sequence[Array]  # one clip, a batch of clips, or a list of either
 
@@ -238,7 +240,15 @@ def _enlarged_mosaic(video: Clips, scale: int) -> np.ndarray:
     """Join clips into one, as large as a screen needs it: (f, h, w, 3), uint8."""
     frames = as_clips(mosaic(video))[0]
     short, long = sorted(frames.shape[1:3])
-    return enlarge(frames, scale or max(1, min(math.ceil(256 / short), 960 // long)))
+    scale = scale or max(1, min(math.ceil(256 / short), 960 // long))
+    require_size(scale * long)
+    return enlarge(frames, scale)
+
+
+def require_size(long: int) -> None:
+    """Raise ValueError where the long side of a picture has more pixels than a video can have."""
+    if long > MAX_SIDE:
+        raise ValueError(f"a video {long:,} pixels long: at most {MAX_SIDE:,} fit into a file.")
 
 
 def enlarge(frames: np.ndarray, scale: int) -> np.ndarray:

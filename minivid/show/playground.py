@@ -123,12 +123,16 @@ class Playground(ipywidgets.VBox):
             settings = self.seed.value, self.steps.value, self.guidance.value, shape
             for step in self.pipeline.steps([prompt], *settings):
                 self.progress.value, last = self.progress.value + 1, step
-        except ValueError as error:
+            video, audio = self.pipeline.decode(last.x_t)
+            (observed,) = self.judge.read(video)
+        except (
+            ValueError,
+            MemoryError,
+            RuntimeError,
+        ) as error:  # torch's lack of memory is the last
             self._tell(error)
             return
         self._tell("")
-        video, audio = self.pipeline.decode(last.x_t)
-        (observed,) = self.judge.read(video)
         made = Generated(prompt, self.seed.value, shape, video, audio, observed.description)
         self.generated.insert(0, made)
         n = len(self.generated)
@@ -147,14 +151,18 @@ class Playground(ipywidgets.VBox):
     def _save(self, button=None) -> None:
         """Save the clip that is chosen, under a name that is free."""
         one = self.history.value
-        name = one.prompt.replace(",", "").replace(" ", "_")
+        name = one.prompt.replace(",", "").replace(" ", "_")[:100]
         path = self.folder / f"{name}-{one.seed}.mp4"
         for k in itertools.count(2):
             if not path.exists():
                 break
             path = path.with_stem(f"{name}-{one.seed}-{k}")
-        show.save(path, one.video, one.audio)
-        self._tell(f"saved as {path}")
+        try:
+            show.save(path, one.video, one.audio)
+        except OSError as error:
+            self._tell(error)
+        else:
+            self._tell(f"saved as {path}")
 
     def _tell(self, what: object) -> None:
         self.message.value = f"<p role='status'>{html.escape(str(what))}</p>" if what else ""

@@ -166,7 +166,7 @@ def averaged(network: nn.Module, longest: float) -> AveragedModel:
 
 def same_so_far(before: dict, config: TrainConfig, steps: int) -> bool:
     """Whether a training of another length would have taken the same steps up to here."""
-    if before | {"steps": config.steps} != asdict(config):
+    if "steps" not in before or before | {"steps": config.steps} != asdict(config):
         return False
     earlier = TrainConfig(**before)
     return all(earlier.lr_scale(step) == config.lr_scale(step) for step in range(steps))

@@ -37,10 +37,12 @@ def has_bf16(where: torch.device) -> bool:
 def compile_blocks(network: nn.Module, where: torch.device) -> None:
     """Compile each layer of every list of layers, where torch.compile works.
 
-    Equal layers are compiled once, and anew for each shape of a batch, of which there may be many.
+    Equal layers are compiled once, and anew for each shape of a batch, of which there may be many. A layer
+    that cannot be compiled after all (the compiler's cache is full, say) runs as it is.
     """
     if not compiles(where):
         return
+    torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)
     for module in network.modules():
         for layer in module if isinstance(module, nn.ModuleList) else ():

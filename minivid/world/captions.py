@@ -10,11 +10,14 @@ grammar back without loss, clauses in any order, and answers anything else with 
 import difflib
 import re
 from dataclasses import replace
+from reprlib import Repr
 
 import torch
 
 from minivid.world.scene import COLOURS, HEADINGS, Description, Subject
 
+quote = Repr()  # of a text in an error
+quote.maxstring = 100
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 VERBS = ("moves", "goes", "drifts", "flies")
 DIRECTIONS = {
@@ -116,6 +119,8 @@ def _read(sentence: str) -> Description:
     found: dict[str, str] = {}
     subjects: tuple[Subject, ...] | None = None
     for clause in clauses:
+        if not clause and len(clauses) > 1:
+            raise ValueError(f"a comma in {quote.repr(sentence)} has nothing before or behind it.")
         if clause in _MEANING:
             attribute, value = _MEANING[clause]
             if found.get(attribute, value) != value:
@@ -129,7 +134,7 @@ def _read(sentence: str) -> Description:
         else:
             raise _UnknownError(clause)
     if subjects is None:
-        raise ValueError(f"{sentence!r} names no digit. Begin with one: {EXAMPLE!r}.")
+        raise ValueError(f"{quote.repr(sentence)} names no digit. Begin with one: {EXAMPLE!r}.")
     return Description(subjects, **found)
 
 
@@ -193,11 +198,11 @@ def _read_subject(text: str) -> Subject:
 
 def _not_understood(part: str, sentence: str) -> str:
     """Name the first unknown word and the nearest known ones; failing that, the nearest phrase."""
-    answer = f"{part!r} in {sentence!r} is outside the captions' grammar."
+    answer = f"{quote.repr(part)} in {quote.repr(sentence)} is outside the captions' grammar."
     unknown = [word for word in re.findall(r"\w+", part) if word not in VOCABULARY]
     if unknown:
         near = difflib.get_close_matches(unknown[0], VOCABULARY, 3, 0.5)
-        answer += f" The word {unknown[0]!r} is not known"
+        answer += f" The word {quote.repr(unknown[0])} is not known"
         answer += f"; nearest: {', '.join(near)}." if near else "."
     elif near := difflib.get_close_matches(part, _MEANING, 1, 0.6):
         answer += f" Did you mean {near[0]!r}?"

@@ -47,12 +47,14 @@ def draw_scenes(
     room: tuple[float, float] = (1.0, 1.0),
     descriptions: Sequence[Description] | None = None,
 ) -> list[Scene]:
-    """Draw n random scenes. The same seed gives the same scenes on every platform.
+    """Draw n random scenes. The same seed, 0 to 2³² - 1, gives the same scenes on every platform.
 
     descriptions: what must be so in each scene, one a scene; what they leave unsaid is drawn from `world`.
     """
     if descriptions is not None and len(descriptions) != n:
         raise ValueError(f"{len(descriptions)} descriptions for {n} scenes: give one for each.")
+    if n < 0 or (isinstance(seed, int) and not 0 <= seed < 2**32):
+        raise ValueError(f"{n} scenes from seed {seed}: allowed are 0 or more, from 0 to 2³² - 1.")
     rng = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
     table = torch.rand(n, 64, generator=rng, dtype=torch.float64).tolist()
     pairs = zip(table, descriptions or [None] * n, strict=True)
