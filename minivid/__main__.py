@@ -1,4 +1,4 @@
-"""The command line: python -m minivid sample | train | score | experiment."""
+"""The command line: python -m minivid sample | train | score | experiment | doctor."""
 
 import argparse
 import os
@@ -6,10 +6,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from minivid import doctor
 
-from minivid import experiments, folders, pipeline, recipes, show, training
-from minivid.recipes import progress, publish, scorecard
+try:
+    from tqdm.auto import tqdm
+
+    from minivid import experiments, folders, pipeline, recipes, show, training
+    from minivid.recipes import progress, publish, scorecard
+except ImportError:  # whatever was asked for, what is missing comes first
+    sys.exit(doctor.run())
 
 TOGETHER = 16  # clips that are generated at once: more would take more memory, and no less time
 SIDES = ("frames", "height", "width")  # of a format, as the command line calls them
@@ -55,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     experiment = commands.add_parser("experiment", help="run an experiment the notebooks show")
     experiment.add_argument("name", help=", ".join(experiments.EXPERIMENTS))
     experiment.set_defaults(run=_experiment)
+    well = commands.add_parser("doctor", help="say what works on this machine, and what does not")
+    well.set_defaults(run=lambda options: doctor.run())
     return top
 
 

@@ -59,10 +59,7 @@ def load(name: str, network: nn.Module) -> nn.Module:
     model or of another version.
     """
     path = folder() / f"{name}.safetensors"
-    restore = "Download the course again"
-    if (folders.ROOT / ".git").exists():
-        restore = "Restore it with `git checkout -- data/weights`"
-    advice = f"{restore}, or make it with `python -m minivid train {name}`."
+    advice = how_to_restore(name)
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in folder().glob("*.safetensors"))) or "none"
         raise ValueError(
@@ -100,6 +97,14 @@ def load(name: str, network: nn.Module) -> nn.Module:
         )
     network.load_state_dict(state)
     return network.eval()
+
+
+def how_to_restore(name: str) -> str:
+    """What to do where weights are missing or damaged."""
+    restore = "Download the course again"
+    if (folders.ROOT / ".git").exists():
+        restore = "Restore it with `git checkout -- data/weights`"
+    return f"{restore}, or make it with `python -m minivid train {name}`."
 
 
 def _quantized(state: dict[str, Tensor], int8: bool) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 HERE = Path(__file__).resolve().parent
 CELL_SECONDS = 600  # as `make test` allows
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+LANGUAGE = {"name": "python", "file_extension": ".py"}  # without a version; nbconvert reads it
 PROGRESS = re.compile(r"\d+%\|")
 WIDGET = "application/vnd.jupyter.widget-view+json"  # points at a model that ends with the kernel
 
@@ -58,7 +59,7 @@ def execute(path: Path) -> None:
 def strip(notebook: nbformat.NotebookNode, outputs: bool = True) -> None:
     """Remove what one machine or one run left behind; with `outputs`, what cells printed too."""
     notebook.metadata.pop("widgets", None)
-    notebook.metadata.pop("language_info", None)
+    notebook.metadata["language_info"] = dict(LANGUAGE)
     notebook.metadata["kernelspec"] = dict(KERNEL)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

@@ -6,6 +6,12 @@ from minivid.experiments import small_task
 from minivid.training import TrainConfig
 
 
+@pytest.fixture(autouse=True)
+def own_runs(tmp_path, monkeypatch):
+    """What a test trains or encodes is kept in its own folder, and where --runs says so ends with it."""
+    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
+
+
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The task of the transformers, over in a moment."""

@@ -14,6 +14,11 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+LANGUAGE = {
+    "name": "python",
+    "file_extension": ".py",
+}  # without it, nbconvert writes a script as .txt
+
 ROOT = Path(__file__).parents[1]
 COURSE = sorted(ROOT.glob("notebooks/*.ipynb"))
 SOLUTIONS = sorted(ROOT.glob("notebooks/solutions/*.ipynb"))
@@ -59,7 +64,9 @@ def problems(notebook: NotebookNode, exercise: bool = True) -> Iterator[str]:
     sections = [int(number) for number in SECTION.findall(words)]
     if sections != list(range(1, len(sections) + 1)):
         yield f"sections are numbered {sections}: one was lost, or added"
-    left = {"widgets", "language_info"} & set(notebook.metadata)
+    left = {"widgets"} & set(notebook.metadata)
+    if notebook.metadata.get("language_info") != LANGUAGE:
+        left |= {"language_info"}
     left |= {"execution"} & {key for cell in notebook.cells for key in cell.metadata}
     left |= {WIDGET} & {kind for output in outputs for kind in output.get("data", {})}
     if left:
@@ -143,7 +150,7 @@ def sound_notebook() -> NotebookNode:
         cell = new_code_cell("print(2)", execution_count=count, outputs=[printed])
         cell.metadata.tags = [CHECKED]
         cells.append(cell)
-    return new_notebook(cells=cells)
+    return new_notebook(cells=cells, metadata={"language_info": dict(LANGUAGE)})
 
 
 def test_a_sound_notebook_has_no_problems():

@@ -328,12 +328,17 @@ def test_what_is_done_is_not_done_by_another_configuration_nor_with_other_weight
 
 
 @pytest.mark.parametrize(
-    "arguments, resumes", [(["train", "tiny"], True), (["score", "tiny"], False)]
+    "arguments, stop_at, resumes",
+    [
+        (["train", "tiny", "--scale", "laptop"], None, True),  # stopped while it is scored
+        (["train", "tiny", "--scale", "laptop"], 2, False),  # before its first checkpoint
+        (["score", "tiny"], None, False),
+    ],
 )
 def test_who_is_stopped_is_told_to_go_on_where_that_can_be(
-    arguments, resumes, tmp_path, monkeypatch, capsys
+    arguments, stop_at, resumes, tmp_path, monkeypatch, capsys
 ):
-    made, _ = _tiny("tiny", 3, stop_at=2)
+    made, _ = _tiny("tiny", 3, stop_at)
 
     def stopped(network, n, seed):
         raise KeyboardInterrupt
@@ -341,8 +346,7 @@ def test_who_is_stopped_is_told_to_go_on_where_that_can_be(
     monkeypatch.setitem(recipes.RECIPES, "tiny", replace(made, score=stopped))
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     weights.save("tiny", nn.Linear(3, 3), {})
-    at = ["--scale", "laptop"] if resumes else []
-    assert command.main([*arguments, *at, "--runs", str(tmp_path / "runs")]) == 130
+    assert command.main([*arguments, "--runs", str(tmp_path / "runs")]) == 130
     message = capsys.readouterr().err
     assert "stopped." in message and ("resumes from the last checkpoint" in message) == resumes
 
@@ -361,7 +365,7 @@ def test_all_are_scored_and_the_pages_are_written_from_it(published, tmp_path, m
     monkeypatch.setattr(publish, "FROM_NOTHING", tmp_path / "again.json")
     files.write_json(publish.FROM_NOTHING, {"tiny": weights.card("tiny")})
     folder = ["--runs", str(tmp_path)]
-    assert command.main(["score", "--n", "20", *folder]) == 0
+    assert command.main(["score", "--n", "60", *folder]) == 0
     assert scorecard.load() == before, "another number of scenes is not published"
     assert readme.read_text("utf-8") == _page("headlines")
     counted = []

@@ -9,6 +9,7 @@ from minivid import files, folders, recipes, weights
 from minivid.folders import ROOT
 from minivid.recipes import scorecard, tables
 
+MIN_N = 50  # scenes: with fewer, some rows have no interval
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 FROM_NOTHING = folders.data() / "experiments" / "from_nothing.json"  # cards that `train all` left
 
@@ -17,12 +18,14 @@ def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None)
     """Measure one model, or "all", on n scenes; of all, as they are published, write what was found.
 
     folder: of runs, where scores are kept on the way; table: a JSON file to write, too. Raises ValueError for
-    a seed that training may draw from.
+    a seed that training may draw from, and for fewer than MIN_N scenes.
     """
     if not 0 <= seed <= scorecard.MAX_SEED:
         raise ValueError(
             f"seed {seed}: allowed are 0 to {scorecard.MAX_SEED}; training draws from above."
         )
+    if n < MIN_N:
+        raise ValueError(f"--n {n}: an interval needs at least {MIN_N} scenes.")
     every, found = name == "all", {}
     if every:
         scores = tqdm(scorecard.score_all(n, seed, folder), "scored", len(recipes.shipped()))
@@ -34,7 +37,7 @@ def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None)
     if table:
         metrics = found if every else found[name]
         files.write_json(table, {"metrics": metrics, "n": n, "seed": seed, "weights": name})
-    if every and (n, seed) == (scorecard.N, scorecard.SEED):
+    if every and (n, seed) == (scorecard.N, scorecard.SEED) and folders.IN_A_WORKING_COPY:
         publish(found)
 
 

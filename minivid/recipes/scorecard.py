@@ -16,7 +16,8 @@ from minivid import files, folders, recipes, weights
 SCORECARD = folders.data() / "scorecard.json"
 N, SEED = 1000, 2  # clips or pictures behind a score, and what they are drawn from
 MAX_SEED = 2**31 - 1  # evaluation takes its seeds from 0 to here; training draws from above
-NO_SCORE = ("show", "experiments", "__main__.py", "exercises.py")  # code that no score depends on
+# Code that no score depends on.
+NO_SCORE = ("show", "experiments", "__main__.py", "doctor.py", "exercises.py")
 
 
 def score_all(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:

@@ -16,12 +16,14 @@ from numbers import Integral, Real
 
 import matplotlib
 import matplotlib.figure
+import matplotlib.style
 import numpy as np
 from cycler import cycler
 from einops import rearrange
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.mlab import specgram
+from matplotlib.text import Text
 
 from minivid.formats import FRAMES_PER_SECOND, SAMPLE_RATE
 from minivid.show.media import Array, Clips, as_clips, enlarge, to_floats
@@ -41,7 +43,9 @@ STYLE = {
     "axes.axisbelow": True,
     "axes.prop_cycle": cycler(color=COLOURS, linestyle=DASHES),
     "grid.color": "0.92",
+    "text.parse_math": False,
 }
+OURS = ["default", STYLE]  # and nothing of a reader's matplotlibrc
 
 
 class Figure(matplotlib.figure.Figure):
@@ -53,9 +57,12 @@ class Figure(matplotlib.figure.Figure):
     alt = ""
 
     def png(self) -> bytes:
-        """The figure as a PNG file."""
+        """The figure as a PNG file, whatever the reader's own settings of matplotlib; a `$` is a `$`."""
         file = io.BytesIO()
-        self.savefig(file, format="png")
+        for text in self.findobj(Text):
+            text.set(usetex=False, parse_math=False)
+        with matplotlib.style.context(OURS):
+            self.savefig(file, format="png")
         return file.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
@@ -72,7 +79,7 @@ def figure(
     title: the figure's finding, in a sentence. alt: what it shows, for a reader who cannot see it
     (else the title). size: width and height in inches.
     """
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.style.context(OURS):
         picture = Figure(figsize=size, layout="constrained")
         picture.alt = alt or title or "A figure."
         if title:
@@ -135,7 +142,7 @@ def _arrange(
     room = max(line * (text.count("\n") + 1) * bool(text) for text in texts)
     top = margin + (18 * lines.count("\n") + 26) * bool(lines) + line * bool(labels)
     height = top + len(rows) * (room + high + gap) + margin - gap
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.style.context(OURS):
         picture = Figure(figsize=(width / 100, height / 100))
         picture.alt = alt or title or "; ".join(captions)
         x, y = margin / width, 1 - margin / height

@@ -47,20 +47,28 @@ def play(
     captions = [caption] if isinstance(caption, str) else list(caption)
     alt = alt or "; ".join(captions) or f"A clip of {clip.shape[1] / fps:g} seconds."
     mp4, webm = encode_mp4(clip, audio, scale, fps), encode_webm(clip, audio, scale, fps)
+    if audio is None:
+        sources = {_mp4_type(mp4): mp4, 'video/webm; codecs="vp9"': webm}
+    else:
+        sources = {_mp4_type(mp4, ", mp4a.40.2"): mp4, 'video/webm; codecs="vp9, opus"': webm}
+        with_mp3 = encode_mp4(clip, audio, scale, fps, "mp3")
+        sources[_mp4_type(with_mp3, ", mp4a.6b")] = with_mp3
     display(Image(data=encode_apng(clip, scale, fps), format="png", alt=alt))
-    display(HTML(_player(mp4, webm, captions, alt, autoplay=audio is None)))
+    display(HTML(_player(sources, captions, alt, autoplay=audio is None)))
 
 
-def _player(mp4: bytes, webm: bytes, captions: list[str], alt: str, autoplay: bool) -> str:
+def _player(files: dict[str, bytes], captions: list[str], alt: str, autoplay: bool) -> str:
     """Write a <video> that is hidden unless its sources and the style sheet survive.
 
-    A notebook that is not trusted is stripped of both, and would show an empty player.
+    A notebook that is not trusted is stripped of both, and would show an empty player. files: by media type;
+    a browser takes the first whose codecs it all knows.
     """
     working = 'video.minivid:has(> source[src^="data:"])'
     animation = f".jp-OutputArea-child:has(> .jp-RenderedImage):has(+ * {working})"
     sources = "\n".join(
-        f'<source type="{kind}" src="data:{kind};base64,{base64.b64encode(data).decode()}">'
-        for kind, data in [("video/mp4", mp4), ("video/webm", webm)]
+        f"<source type='{kind}' "
+        f'src="data:{kind.partition(";")[0]};base64,{base64.b64encode(data).decode()}">'
+        for kind, data in files.items()
     )
     lines = "\n".join(f"<div>{html.escape(caption)}</div>" for caption in captions)
     return f"""<style>
@@ -72,6 +80,12 @@ def _player(mp4: bytes, webm: bytes, captions: list[str], alt: str, autoplay: bo
 {sources}
 </video>
 {lines}"""
+
+
+def _mp4_type(mp4: bytes, sound: str = "") -> str:
+    """The media type of an mp4, with its codecs (RFC 6381); sound: that of its audio."""
+    profile = mp4.partition(b"avcC")[2][1:4].hex()  # of H.264: profile, constraints, level
+    return f'video/mp4; codecs="avc1.{profile}{sound}"'
 
 
 def mosaic(videos: Clips, columns: int = 0) -> Tensor:
@@ -92,12 +106,18 @@ def mosaic(videos: Clips, columns: int = 0) -> Tensor:
 
 
 def encode_mp4(
-    video: Clips, audio: Array | None = None, scale: int = 0, fps: int = FRAMES_PER_SECOND
-) -> bytes:
-    """Encode clips, as one `mosaic`, with H.264 and AAC: what every browser but a few plays."""
+    video: Clips, audio: Array | None = None, scale: int = 0, fps: int = FRAMES_PER_SECOND,
+    audio_codec: str = "aac",
+) -> bytes:  # fmt: skip
+    """Encode clips, as one `mosaic`, with H.264 and AAC, which every browser but a few plays, or with MP3.
+
+    audio_codec: "aac" or "mp3". The notebooks of VS Code play MP3 in an mp4, but neither AAC nor webm's Opus
+    (github.com/microsoft/vscode/issues/162062, read in November 2026).
+    """
     frames = _enlarged_mosaic(video, scale)
     quality = {"crf": "18", "preset": "veryfast"}  # half the time, files 4 % larger
-    return _encode(frames, audio, fps, "mp4", "libx264", quality, "aac")
+    sound = {"aac": "aac", "mp3": "libmp3lame"}[audio_codec]
+    return _encode(frames, audio, fps, "mp4", "libx264", quality, sound)
 
 
 def encode_webm(

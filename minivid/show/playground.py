@@ -144,7 +144,7 @@ class Playground(ipywidgets.VBox):
         """Show the clip that is chosen in the history."""
         one = self.history.value
         if one is not None:
-            self.player.value = show.encode_mp4(one.video, one.audio)
+            self.player.value = show.encode_mp4(one.video, one.audio, audio_codec="mp3")
             self.agreement.value = _agreement(captions.parse(one.prompt), one.observed)
             self.save.disabled = False
 

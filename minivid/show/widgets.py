@@ -34,7 +34,7 @@ def scene_builder() -> ipywidgets.Widget:
     }
     sentence, hits = ipywidgets.Label(), ipywidgets.Label()
     strip = ipywidgets.Image(format="png", layout={"max_width": "100%"})
-    player = ipywidgets.Video(format="webm", autoplay=True, loop=False, width="256")
+    player = ipywidgets.Video(format="mp4", autoplay=True, loop=False, width="256")
 
     def redraw(change=None):
         built = build_scene(**{name: knob.value for name, knob in knobs.items()})
@@ -46,7 +46,7 @@ def scene_builder() -> ipywidgets.Widget:
         )
         hits.value = f"wall hits: {times or 'none in these two seconds'}"
         strip.value = show.film_strip(video, alt=sentence.value).png()
-        player.value = show.encode_webm(video, audio)
+        player.value = show.encode_mp4(video, audio, audio_codec="mp3")
 
     _react(knobs.values(), redraw)
     left = ipywidgets.VBox(list(knobs.values()))
@@ -135,12 +135,12 @@ def sound_slider(
     seconds at which the finished picture shows a wall hit.
     """
     knob = ipywidgets.IntSlider(1, 1, len(predictions), description="step")
-    player = ipywidgets.Video(format="webm", autoplay=False, loop=False, width="256")
+    player = ipywidgets.Video(format="mp4", autoplay=False, loop=False, width="256")
     wave = ipywidgets.Image(format="png", layout={"max_width": "100%"})
 
     def redraw(change=None):
         video, audio = predictions[knob.value - 1]
-        player.value = show.encode_webm(video[:1], audio[:1])
+        player.value = show.encode_mp4(video[:1], audio[:1], audio_codec="mp3")
         wave.value = show.waveform(audio[0], hits).png()
 
     _react([knob], redraw)
