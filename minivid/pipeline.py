@@ -37,8 +37,8 @@ SHIFT = 2.0
 SOLVER = diffusion.ancestral
 STEPS = 32
 GUIDANCE = 4.0
-# Audio is made a little behind the video: where that is at t, audio is at time_shift(t, AUDIO_SHIFT). What is
-# seen then tells what is to be heard; see the notebook on audio and video.
+# Audio is made well behind the video: where that is at t, audio is at time_shift(t, AUDIO_SHIFT), at 0.86 for
+# 0.5. What is seen then tells what is to be heard; see the notebook on audio and video.
 AUDIO_SHIFT = 6.0
 # A clip's audio has noise from another seed than its video, and noise that a solver adds from a third.
 AUDIO_SEED, SOLVER_SEED = 2**20, 2**21

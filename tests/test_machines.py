@@ -1,4 +1,5 @@
-"""On other people's machines: moved folders, closed folders, strange terminals, odd settings, odd arguments."""
+"""On other people's machines: moved folders, closed folders, strange terminals, odd settings, odd
+arguments."""
 
 import errno
 import functools

@@ -3,7 +3,8 @@
 Everything rests on one line, x_t = alpha(t) clean + sigma(t) noise, with t = 0 clean and t = 1 noise
 (`paths`). A network predicts the clean data, the noise or the velocity, and each gives the other two
 (`predictions`). A field is any callable (x_t, t) -> velocity; guidance and conditions wrap it (`guidance`),
-and it is all that a solver knows (`solvers`). At which noise levels to train and to sample: `noise_levels`.
+and with its path it is all that a solver knows (`solvers`). At which noise levels to train and to sample:
+`noise_levels`.
 """
 
 from minivid.diffusion.guidance import classifier_free_guidance, guided_field, velocity_field

@@ -56,8 +56,8 @@ def guided_field(
 ) -> Field:
     """The guided field of a conditional network: (x_t, t, conditioning) -> its prediction.
 
-    cond: the conditioning of what is asked for, (b, ...); uncond: that of the empty prompt. One guided step
-    is two network evaluations; at scale 1 the second is left out.
+    cond: the conditioning of what is asked for, (b, ...); uncond: that of the empty prompt. One evaluation of
+    the guided field is two of the network; at scale 1 the second is left out.
     """
 
     def field(conditioning: Tensor) -> Field:

@@ -18,7 +18,8 @@ class NoiseLevels:
     """A distribution of noise levels to train on. By default they are spread evenly over [0, 1).
 
     shift: moves them towards 1, see `time_shift`; logit_normal: share of them drawn around 1/2 instead
-    (arXiv 2403.03206, section 3.1), rounded to a whole number of every draw; low, high: clamped to these.
+    (arXiv 2403.03206, section 3.1), rounded to a whole number of every draw; low, high: levels beyond are
+    moved to these.
     """
 
     shift: float = 1.0

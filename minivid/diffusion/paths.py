@@ -1,8 +1,8 @@
 """Paths from data to noise: x_t = alpha(t) clean + sigma(t) noise.
 
 A path chooses alpha and sigma: DDPM (Ho et al. 2020, arXiv 2006.11239), cosine (Nichol and Dhariwal 2021,
-arXiv 2102.09672) or rectified flow (Liu et al. 2022, arXiv 2209.03003). The papers write x_0 for clean and
-epsilon for noise.
+arXiv 2102.09672) or rectified flow (Liu et al. 2022, arXiv 2209.03003). DDPM's papers write x_0 for clean and
+epsilon for noise; flow papers often let t run the other way, with X_1 for the data.
 """
 
 import math

@@ -1,9 +1,10 @@
 """What a network predicts: the clean data, the noise or the velocity d x_t / dt. Each gives the other two.
 
 Two equations with two unknowns: x_t = alpha clean + sigma noise, and velocity = alpha' clean + sigma' noise.
-This velocity is that of flow matching (Lipman et al. 2022, arXiv 2210.02747): on the straight path it is
-noise - clean. The "v" of Salimans and Ho (2022, arXiv 2202.00512), alpha noise - sigma clean, is another
-mixture of the same two, and equal to it, up to a factor, on the cosine path alone.
+This velocity is that of flow matching (Lipman et al. 2022, arXiv 2210.02747, whose t runs the other way, so
+that theirs has the other sign): on the straight path it is noise - clean. The "v" of Salimans and Ho (2022,
+arXiv 2202.00512), alpha noise - sigma clean, is proportional to it wherever alpha² + sigma² = 1 (DDPM,
+cosine), by a factor that is the same for every t on the cosine path alone; on the straight path it is not.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,8 @@ def convert_prediction(
     """All three forms of a prediction, from any one.
 
     output, x_t: (b, ...); t: (b,), or with all axes of x_t. At t = 1 noise says nothing about clean where
-    alpha is 0, at t = 0 clean says nothing about noise: divisions are floored at MIN_SCALE there. Raises
+    alpha is 0, at t = 0 clean says nothing about noise: divisions are floored at MIN_SCALE there, which keeps
+    numbers finite, not right. Sample a noise prediction from below t = 1 where alpha(1) is 0. Raises
     ValueError for another `predicts`.
     """
     t = expand_like(t, x_t)
@@ -69,8 +71,9 @@ def loss(
     by default the one the network predicts; another one only re-weights the noise levels (Salimans and Ho
     2022, arXiv 2202.00512). noise_levels: uniform where none are given. Draws t, then noise, on the CPU.
 
-    An error of clean data counts 1 / sigma² as much in another form, one of noise 1 / alpha²: where the two
-    forms differ, levels keep MARGIN away from the end at which that grows without bound.
+    On the straight path an error of clean data counts 1 / sigma² as much in velocity and alpha² / sigma² in
+    noise; one of noise 1 / alpha² in velocity and sigma² / alpha² in clean data. Where the two forms differ,
+    levels nearer than MARGIN to the end at which that grows without bound are moved to it.
     """
     loss_space = loss_space or predicts
     t = (noise_levels or NoiseLevels()).draw(len(clean), rng).to(clean.device)

@@ -1,7 +1,7 @@
 """Solvers: from noise to data along a velocity field, one loop for all of them.
 
 Euler and Heun integrate the field (Karras et al. 2022, arXiv 2206.00364), DDIM (Song et al. 2020, arXiv
-2010.02502) is exact where the prediction is, and DDPM's ancestral sampler (Ho et al. 2020, arXiv 2006.11239)
+2010.02502) mixes what is predicted anew, and DDPM's ancestral sampler (Ho et al. 2020, arXiv 2006.11239)
 puts fresh noise in the place of some of the old.
 """
 
@@ -97,9 +97,9 @@ def euler(field, path, x_t, t, t_next, rng=None):
 
 
 def heun(field, path, x_t, t, t_next, rng=None):
-    """Step, evaluate again, step with the mean of both velocities: second order, NFE 2 a step.
+    """Step, evaluate again, step with the mean of both velocities: second order, two evaluations a step.
 
-    Karras et al. 2022 (arXiv 2206.00364), algorithm 1. The last step, to t = 0, is Euler's.
+    Karras et al. 2022 (arXiv 2206.00364), algorithm 1. The last step, to t = 0, is Euler's: one evaluation.
     """
     here = _predict(field, path, x_t, t)
     ahead = map_state(_advance, x_t, here.velocity, t, t_next)
@@ -113,8 +113,8 @@ def heun(field, path, x_t, t, t_next, rng=None):
 def ddim(field, path, x_t, t, t_next, rng=None, eta=0.0):
     """Predict clean and noise, and mix them anew at t_next (Song et al. 2020, arXiv 2010.02502, eq. 12).
 
-    Exact wherever the prediction is, on any path. eta puts fresh noise in the place of some of the old: 1
-    for as much as DDPM does.
+    Exact on any path where predicted clean and noise stay the same during the step; on the straight path it
+    is Euler's step. eta puts fresh noise in the place of some of the old: 1 for as much as DDPM does.
     """
     prediction = _predict(field, path, x_t, t)
 

@@ -134,11 +134,12 @@ def physics(positions: Tensor, seconds: Tensor) -> Physics:
     """How far the flight seen in clips is from a lawful one: positions (n, f, 2), seconds (f,).
 
     trajectory_error: root mean square distance from the nearest lawful flight, bounces and all, in room
-    sides. velocity_error: mean error of the velocity from frame to frame where no wall is hit (PhyWorld's
-    measure, Kang et al. 2024, arXiv 2411.02385), in room sides a second. reflection_error: at a wall the
-    velocity towards it should turn round; the mean of |after + before| over the hits that leave a whole
-    step before and after them, NaN for clips without. None is quite 0 for real clips: the judge
-    measures ink, to a fraction of a pixel.
+    sides. velocity_error: mean error of the velocity from frame to frame where no wall is hit, in room
+    sides a second (after PhyWorld, Kang et al. 2024, arXiv 2411.02385; here against the nearest lawful
+    flight, so that a speed that is steady but not the one asked for is no error). reflection_error: at a wall
+    the velocity towards it should turn round; the mean of |after + before| over the hits that leave a whole
+    step before and after them, NaN for clips without. None is quite 0 for real clips: the judge measures ink,
+    to a fraction of a pixel.
     """
     flight = nearest_flight(positions, seconds)
     observed = positions.double()

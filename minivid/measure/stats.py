@@ -119,7 +119,7 @@ def _ratio(sums: Tensor) -> Tensor:
 
 
 def frechet(features: Tensor, others: Tensor) -> float:
-    """Fréchet distance of two clouds of features, taken as Gaussians: (n, d), (m, d).
+    """Fréchet distance, squared as in FID, of two clouds of features taken as Gaussians: (n, d), (m, d).
 
     |mean - mean'|² + tr(C + C' - 2 (C C')^½) (Heusel et al. 2017, arXiv 1706.08500, eq. 6). Even two
     samples of one cloud are some distance apart, the more the fewer they are: compare at equal n.

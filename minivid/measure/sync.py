@@ -75,7 +75,8 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
     """Rows of what is seen against what is heard, clip by clip.
 
     onset_f1: within a frame; onset_f1_50ms: within 50 ms; note_f1: within a frame, and the note is the
-    digit's; onset_error_ms: median distance of a pair; pitch: proportion of pairs whose note is the digit's;
+    digit's; onset_error_ms: median distance of a pair; pitch: proportion of pairs whose note is the digit's
+    (both count pairs as independent, though some share a clip);
     envelope_correlation: of brightness and loudness, of digits that hum. Floors: the sound of the next clip.
     """
     end = frame_times(frames)[-1].item() - SHARP  # later strokes are too short to be told

@@ -59,10 +59,11 @@ class Attention(nn.Module):
 class QKNormAttention(nn.Module):
     """Attention with normalised queries and keys: tokens (b, n, d) attend to context (b, m, d) -> (b, n, d).
 
-    Queries and keys have length 1, and a learned scale for each head takes the place of 1 / sqrt(d) (Henry
-    et al. 2020, arXiv 2010.04245). With `context` the tokens themselves it is self-attention, else
-    cross-attention. rope_angles: of both, where they are the same tokens; see `rope_angles`.
-    attention_mask: booleans (b, n, m), or (b, 1, m), true where a token may attend.
+    Queries and keys have length 1, and a learned scale takes the place of 1 / sqrt(d) (Henry et al. 2020,
+    arXiv 2010.04245, with one scale a layer; here each head has its own). With `context` the tokens
+    themselves it is self-attention, else cross-attention. rope_angles: of both, where they are the same
+    tokens; see `rope_angles`. attention_mask: booleans (b, n, m), or (b, 1, m), true where a token may
+    attend.
     """
 
     def __init__(self, width: int):

@@ -233,7 +233,7 @@ def _time_conv(inputs: int, outputs: int) -> nn.Module:
 
 
 def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Divergence from the standard normal, in nats a latent: a scalar."""
+    """Divergence from the standard normal, in nats for each number of a latent: a scalar."""
     return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
 
 

@@ -1,8 +1,8 @@
 """AdamW, and Muon beside it for the hidden matrices of a network.
 
-Muon turns each matrix's momentum into the nearest orthogonal one, so that all directions learn at one pace
-(Jordan et al. 2024, kellerjordan.github.io/posts/muon). As published it is for hidden layers: embeddings, the
-first and the last layer, gains and biases stay with AdamW.
+Muon turns each matrix's momentum into about the nearest orthogonal one, so that all directions learn at about
+one pace (Jordan et al. 2024, kellerjordan.github.io/posts/muon). As published it is for hidden layers:
+embeddings, the first and the last layer, gains and biases stay with AdamW.
 """
 
 import torch
