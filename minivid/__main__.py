@@ -48,15 +48,12 @@ def parser() -> argparse.ArgumentParser:
     names = ", ".join(recipes.RECIPES)
     _add_sample(commands.add_parser("sample", help="generate clips of what prompts ask for"))
     _add_train(commands.add_parser("train", help="train a model and keep its weights"), names)
-    _add_score(
-        commands.add_parser(
-            "score",
-            help="measure the shipped weights on fresh scenes",
-            description="Measure the shipped weights on fresh scenes; of all models, also write what was "
-            "found onto the cards, into data/scorecard.json, the README and docs/results.md.",
-        ),
-        names,
+    what = (
+        "Measure the shipped weights on fresh scenes. Of all models, with the usual n and seed, also write "
+        "what was found onto the cards, into data/scorecard.json, the README and docs/results.md."
     )
+    score = commands.add_parser("score", help=what.partition(".")[0].lower(), description=what)
+    _add_score(score, names)
     experiment = commands.add_parser("experiment", help="run an experiment the notebooks show")
     experiment.add_argument("name", help=", ".join(experiments.EXPERIMENTS))
     experiment.set_defaults(run=_experiment)

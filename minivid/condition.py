@@ -116,6 +116,8 @@ def first_frames(latents: Tensor, k: int = 1, noise_level: float = 0.0) -> Condi
 
     Raises ValueError where there are not so many.
     """
+    if latents.ndim != 5:
+        raise ValueError(f"latents of {tuple(latents.shape)}: give (b, c, f, h, w).")
     frames = latents.shape[2]
     if not 1 <= k <= frames:
         raise ValueError(f"the first {k} of {frames} latent frames: allowed are 1 to {frames}.")

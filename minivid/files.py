@@ -46,11 +46,19 @@ def write_json(path: Path, content: object) -> None:
     write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def read_json(path: Path):
+    """What a JSON file holds. Raises ValueError, which names the file, where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}). Delete it, or restore it.") from error
+
+
 def is_writable(folder: Path) -> bool:
     """Whether files can be written there, or the folder be made; it leaves nothing behind."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:

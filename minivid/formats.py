@@ -35,7 +35,9 @@ class Format:
 
     def scaled(self, size: int) -> "Format":
         """The same, where what is 32 pixels here is `size`."""
-        scale = size // DEFAULT_FORMAT.width
+        scale, rest = divmod(size, DEFAULT_FORMAT.width)
+        if rest or scale < 1:
+            raise ValueError(f"a size of {size}: allowed are multiples of {DEFAULT_FORMAT.width}.")
         return Format(self.frames, scale * self.height, scale * self.width)
 
 

@@ -4,8 +4,7 @@
     clip = pipeline.generate(["a red 3 moves right"])
     clip = pipeline.generate(["a red 3 moves right"], condition=pipeline.video_to_audio(clip.video))
 
-Any format the codec takes will do: stills, tall, wide and long clips. A model with an audio codec makes sound
-beside the picture, or either for the other.
+Any format the codec takes will do: stills, tall, wide and long clips. With an audio codec there is sound.
 """
 
 import math
@@ -30,8 +29,7 @@ from minivid.models.text_to_video import (
 from minivid.world import captions
 
 PATH = diffusion.RectifiedFlow()
-# Of the noise levels: fewer numbers than in pixels say the same, so it takes less noise to hide it.
-SHIFT = 2.0
+SHIFT = 2.0  # of the noise levels: fewer numbers than pixels say the same, less noise hides it
 # Noise that is added on the way corrects earlier errors (Karras et al. 2022, arXiv 2206.00364, section 4): at
 # equal NFE DDPM's own sampler gives more of what was asked for than Heun's; see the experiment `samplers`.
 SOLVER = diffusion.ancestral
@@ -45,7 +43,6 @@ AUDIO_SEED, SOLVER_SEED = 2**20, 2**21
 MAX_SEED = 2**31 - 1
 
 SIDE = 8  # latents along a usual clip
-
 TOKENIZER = text.Tokenizer(captions.VOCABULARY)
 
 
@@ -116,11 +113,18 @@ class Pipeline:
         not to be drawn: else the k-th clip's is drawn on the CPU from `seed` + k, and noise that the solver
         adds from a seed of its own, however many clips are made beside it.
         Raises ValueError for no prompts, a word that is not known, a seed outside [0, 2³¹), guidance that is
-        no number, a format that the codec or the network cannot divide, and a condition of another number or
-        format.
+        no number, noise for another number of clips, a format that the codec or the network cannot divide,
+        and a condition of another number or format.
         """
         check_seed(seed)
         noise = self.noise(len(prompts), seed, shape) if noise is None else noise
+        parts = noise if isinstance(noise, tuple) else (noise,)
+        if {len(part) for part in parts} != {len(prompts)} or len(parts) != 1 + bool(
+            self.audio_codec
+        ):
+            raise ValueError(
+                f"{[*map(len, parts)]} noises, {len(prompts)} prompts: see `Pipeline.noise`."
+            )
         return diffusion.sample(
             self.field(prompts, guidance, condition),
             noise,
@@ -146,8 +150,6 @@ class Pipeline:
         scale = self.guidance if guidance is None else guidance
         if not math.isfinite(scale):
             raise ValueError(f"guidance {scale}: give a number, such as {self.guidance:g}.")
-        if not prompts:
-            raise ValueError("no prompts: give at least one, such as 'a red 3 moves right'.")
         if self.audio_codec is not None:
             heard = min(scale, 1.0)
             given = condition is not None and condition.video is not None
@@ -165,6 +167,8 @@ class Pipeline:
 
     def noise(self, n: int, seed: int, shape: Format | None = None) -> diffusion.State:
         """Noise for n clips, each from a seed of its own: (n, c, f, h, w), and (n, c, m) of audio."""
+        if n < 1:
+            raise ValueError("no prompts: give at least one, such as 'a red 3 moves right'.")
         shape, config = shape or self.format, self.network.config
         video = _randn((config.channels, *self._grid(shape)), n, seed).to(self._device)
         if self.audio_codec is None:
@@ -243,8 +247,7 @@ def _rngs(n: int, seed: int) -> list[torch.Generator]:
 
 
 def _randn(size: tuple[int, ...], n: int, seed: int) -> Tensor:
-    like = {"dtype": torch.float32}  # whatever the default is
-    return torch.stack([torch.randn(size, generator=rng, **like) for rng in _rngs(n, seed)])
+    return torch.stack([torch.randn(size, generator=rng) for rng in _rngs(n, seed)])
 
 
 def sized_name(model: str, size: int) -> str:

@@ -7,7 +7,6 @@ written by `python -m minivid train NAME`, scores on cards by `score`, too.
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 import safetensors
@@ -56,10 +55,15 @@ def load(name: str, network: nn.Module) -> nn.Module:
     """Fill a network with the weights of that name, ready to use.
 
     Raises ValueError for weights that are missing, torn, changed since their card was written, of another
-    model or of another version.
+    model or of another version, and where PyTorch's default is not float32.
     """
     path = folder() / f"{name}.safetensors"
     advice = how_to_restore(name)
+    if torch.get_default_dtype() != torch.float32:
+        raise ValueError(
+            f"PyTorch's default is {torch.get_default_dtype()}, and the course's models compute in float32: "
+            "call torch.set_default_dtype(torch.float32)."
+        )
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in folder().glob("*.safetensors"))) or "none"
         raise ValueError(
@@ -101,10 +105,10 @@ def load(name: str, network: nn.Module) -> nn.Module:
 
 def how_to_restore(name: str) -> str:
     """What to do where weights are missing or damaged."""
-    restore = "Download the course again"
+    restore = "download the course again"
     if (folders.ROOT / ".git").exists():
-        restore = "Restore it with `git checkout -- data/weights`"
-    return f"{restore}, or make it with `python -m minivid train {name}`."
+        restore = "restore it with `git checkout -- data/weights`"
+    return f"Make it with `python -m minivid train {name}`; if it came with the course, {restore}."
 
 
 def _quantized(state: dict[str, Tensor], int8: bool) -> dict[str, Tensor]:
@@ -150,4 +154,4 @@ def card(name: str) -> dict:
         raise ValueError(
             f"there is no card at {path}: weights travel with the card that says how they were made."
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return files.read_json(path)

@@ -147,7 +147,6 @@ def test_a_closed_folder_is_found_closed(tmp_path):
     (tmp_path / "file").write_text("no folder")
     assert not files.is_writable(tmp_path / "file" / "b")
     if os.geteuid() == 0:
-        tmp_path.chmod(0o755)
         os.seteuid(65534)  # nobody
         try:
             assert not files.is_writable(tmp_path / "a")
@@ -229,7 +228,7 @@ def test_a_bar_that_is_switched_off_holds_nothing_up(tiny, tmp_path, monkeypatch
         (["sample", RED, "--guidance", "nan"], "guidance nan: give a number"),
         (["sample", RED, "--steps", "0"], "0 steps"),
         (["sample", *RED.split()], '5 prompts of one word each.*quotes: "a red 3 moves right"'),
-        (["sample", "a red 3 " * 2000], "10000 words|4000 words|6000 words"),
+        (["sample", "a red 3 " * 2000], "6000 words"),
         (["sample", "x" * 10_000], "is not known"),
         (["score", "pixels", "--n", "0"], "--n 0.*at least 50"),
         (["score", "pixels", "--n", "1"], "--n 1.*at least 50"),
@@ -352,7 +351,7 @@ def test_without_git_the_course_is_to_be_downloaded(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="git checkout" if (ROOT / ".git").exists() else "ownload"):
         weights.load("pixels", nn.Linear(1, 1))
     monkeypatch.setattr(folders, "ROOT", tmp_path)
-    with pytest.raises(ValueError, match="Download the course again") as told:
+    with pytest.raises(ValueError, match="download the course again") as told:
         weights.load("pixels", nn.Linear(1, 1))
     assert "git checkout" not in str(told.value)
 
@@ -369,12 +368,8 @@ def test_an_installed_package_publishes_nothing(tiny, tmp_path, monkeypatch):
 
 
 def _pictures() -> list[bytes]:
-    picture, axes = show.figure("It costs $5, not $6", alt="a line")
-    axes.plot([0, 1], [1, 2], label="a_b $x$")
-    axes.set_xlabel("time $t (seconds)")
-    axes.legend()
     return [
-        picture.png(),
+        show.figure("It costs $5, not $6", alt="a line")[0].png(),
         show.grid(torch.zeros(2, 3, 8, 8), ["$", "$x^2$"], "a $title").png(),
         show.waveform(torch.zeros(4096), [0.1], "a $caption$").png(),
         show.curve([3.0, 2.0, 1.0], "$").png(),
@@ -394,6 +389,11 @@ def test_figures_are_the_same_whatever_the_readers_settings(settings):
     ours = _pictures()
     with matplotlib.rc_context(settings):
         assert _pictures() == ours
+        picture, axes = show.figure()  # on which a notebook draws by itself
+        axes.plot([0, 1], [1, 2], label="a_b $x$")
+        axes.set_xlabel("time $t (seconds)")
+        axes.legend()
+        assert picture.png().startswith(b"\x89PNG")
 
 
 # J: odd arguments --------------------------------------------------------------------------------
@@ -417,18 +417,13 @@ def test_seeds_that_would_give_the_same_clip_are_refused(small):
         random_scenes.draw_scenes(-1, 0)
 
 
-def test_another_default_of_torchs_numbers_changes_nothing():
-    """What a reader may have set before: float64."""
-    asked = (
-        "import sys, torch; torch.set_default_dtype(getattr(torch, sys.argv[1])); "
-        "from minivid import pipeline; from minivid.measure.judge import load_judge; "
-        "clip = pipeline.load('joint').generate(['a red 3'], num_steps=2); "
-        "seen = load_judge().read(clip.video); "
-        "print(clip.video.dtype, clip.audio.double().sum().item(), seen[0].description)"
-    )
-    done = [python("-c", asked, dtype) for dtype in ("float32", "float64")]
-    assert done[1].returncode == 0, done[1].stderr.decode()[-2000:]
-    assert done[0].stdout == done[1].stdout
+def test_another_default_of_torchs_numbers_is_told():
+    torch.set_default_dtype(torch.float64)  # as a reader may have set it
+    try:
+        with pytest.raises(ValueError, match=r"float64.*set_default_dtype\(torch.float32\)"):
+            pipeline.load("video")
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 # K, L: notebooks as scripts, checkpoints of another edition ----------------------------------------

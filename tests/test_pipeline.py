@@ -509,7 +509,7 @@ def test_who_wants_a_model_that_is_not_shipped_is_told_how_it_is_made(
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     for name in ("video_64", "joint_64"):
         assert main(["sample", RED, "--model", name]) == 1
-        assert f"make it with `python -m minivid train {name}`" in capsys.readouterr().err
+        assert f"ake it with `python -m minivid train {name}`" in capsys.readouterr().err
         assert main(["train", name, "--scale", "laptop"]) == 1
         assert f"train {name} --scale gpu`" in capsys.readouterr().err
 

@@ -27,6 +27,12 @@ class NoiseLevels:
     low: float = 0.0
     high: float = 1.0
 
+    def __post_init__(self):
+        if not (self.shift > 0 and 0 <= self.logit_normal <= 1 and 0 <= self.low <= self.high <= 1):
+            raise ValueError(
+                f"{self}: shift is above 0, the others lie in [0, 1], low not above high."
+            )
+
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """n noise levels: (n,), on the CPU. The evenly spread ones are stratified, one in each n-th."""
         middle = round(self.logit_normal * n)
@@ -43,6 +49,8 @@ def schedule(steps: int, shift: float = 1.0) -> Tensor:
     """Noise levels to sample at, from 1 to 0, evenly spaced unless shifted: (steps + 1,), float64."""
     if steps < 1:
         raise ValueError(f"{steps} steps: a sampler takes at least one.")
+    if not shift > 0:
+        raise ValueError(f"a shift of {shift}: it is above 0, and 1 changes nothing.")
     return time_shift(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift)
 
 

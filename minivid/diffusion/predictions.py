@@ -76,6 +76,9 @@ def loss(
     levels nearer than MARGIN to the end at which that grows without bound are moved to it.
     """
     loss_space = loss_space or predicts
+    for name, form in (("predicts", predicts), ("loss_space", loss_space)):
+        if form not in Prediction._fields:
+            raise ValueError(f"{name}={form!r}: allowed are 'clean', 'noise' and 'velocity'.")
     t = (noise_levels or NoiseLevels()).draw(len(clean), rng).to(clean.device)
     if loss_space != predicts:
         t = t.clamp(MARGIN * (predicts == "clean"), 1 - MARGIN * (predicts == "noise"))

@@ -168,7 +168,7 @@ def _batched(x_t: Tensor, t: float | Tensor) -> Tensor:
 
 
 def _levels(noise: Tensor, timesteps: Tensor) -> list[float] | Tensor:
-    if timesteps.ndim not in (1, noise.ndim):
+    if timesteps.ndim not in (1, noise.ndim) or len(timesteps) < 2:
         raise ValueError(
             f"timesteps of {tuple(timesteps.shape)} for noise of {tuple(noise.shape)}: give (steps + 1,), or "
             "(steps + 1, ...) with every axis of a sample, of size 1 where it shares a level."

@@ -41,7 +41,7 @@ def run(name: str, bar: Bar) -> dict:
     """Run an experiment for each of its seeds and save what it found; bar shows the progress."""
     made = experiment(name)
     path = FOLDER / f"{name}.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {
+    found = files.read_json(path) if path.exists() else {
         "experiment": name,
         "what": made.WHAT,
         "made_by": f"python -m minivid experiment {name}",
@@ -65,4 +65,4 @@ def load(name: str) -> dict:
     path = FOLDER / f"{name}.json"
     if not path.exists():
         raise ValueError(f"{path} is not there; python -m minivid experiment {name} makes it.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return files.read_json(path)

@@ -9,8 +9,10 @@ def psnr(copies: Tensor, originals: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of clips or sounds in [-1, 1], in decibels: (b, ...) each -> (b,).
 
     20 dB: an error of a tenth of the range, root mean square; 40 dB: a hundredth. Capped at 100 dB,
-    where copy and original are the same.
+    where copy and original are the same. Raises ValueError for different shapes.
     """
+    if copies.shape != originals.shape:
+        raise ValueError(f"copies of {tuple(copies.shape)}, originals of {tuple(originals.shape)}.")
     error = (copies - originals).square().flatten(1).mean(1) / 4
     return -10 * error.clamp(min=1e-10).log10()
 

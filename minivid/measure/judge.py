@@ -80,11 +80,16 @@ class Judge(nn.Module):
     def read(self, video: Tensor) -> list[Observation]:
         """video: (b, 3, f, h, w) in [-1, 1] -> what is in each clip; f = 1 + 4k.
 
-        Raises ValueError where the shape or the number of frames does not fit.
+        It names one digit at least, whatever the clip shows. Raises ValueError where the shape or the number
+        of frames does not fit, and for values that are not finite.
         """
-        if video.ndim != 5 or video.shape[1] != 3:
+        if video.ndim != 5 or video.shape[1] != 3 or not len(video):
             raise ValueError(
                 f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w)."
+            )
+        if not video.isfinite().all():
+            raise ValueError(
+                "the clip has values that are NaN or infinite: nothing can be read in it."
             )
         rgb = (video.float() + 1) / 2
         frames, height, width = video.shape[2:]

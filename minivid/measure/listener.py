@@ -48,9 +48,15 @@ class Transcription:
 
 
 def listen(audio: Tensor, at_once: int = 50) -> list[Transcription]:
-    """audio: (b, n) in [-1, 1] at 8192 Hz -> what is heard in each. Raises ValueError for other shapes."""
-    if audio.ndim != 2:
+    """audio: (b, n) in [-1, 1] at 8192 Hz -> what is heard in each. Raises ValueError for other shapes
+    and for values that are not finite.
+    """
+    if audio.ndim != 2 or not audio.numel():
         raise ValueError(f"sound of shape {tuple(audio.shape)}: the listener takes (b, n).")
+    if not audio.isfinite().all():
+        raise ValueError(
+            "the sound has values that are NaN or infinite: nothing can be heard in it."
+        )
     return [found for part in audio.split(at_once) for found in _pursue(part.float().clone())]
 
 

@@ -67,13 +67,13 @@ def bootstrap(values: Tensor, seed: int = 0, resamples: int = 2000) -> Interval:
 
 
 def median(values: Tensor, seed: int = 0, resamples: int = 2000) -> Interval:
-    """The median of n values and its interval by resampling, as `bootstrap` does for the mean."""
+    """The median of n values, of an even number the lower one, and its interval, as `bootstrap`'s."""
     return _resampled(values, lambda values: values.median(1).values, seed, resamples)
 
 
 def _resampled(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: int, resamples: int):
-    if values.numel() < 2:
-        raise ValueError(f"{values.numel()} values: a bootstrap needs at least two.")
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} values: a bootstrap needs at least two.")
     values, n = values.double().cpu(), len(values)
     picks = torch.randint(n, (resamples, n), generator=torch.Generator().manual_seed(seed))
     low, high = statistic(values[picks]).quantile(torch.tensor([0.025, 0.975]).double()).tolist()

@@ -109,8 +109,13 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
 def match_events(seen: Tensor, heard: Tensor, within: float) -> Tensor:
     """Events that belong together: times (k,) and (m,), both in order -> numbers of pairs (p, 2).
 
-    As many pairs as can be, none further apart than `within`, no event in two of them.
+    As many pairs as can be, none further apart than `within`, no event in two of them. Raises ValueError for
+    times or a distance that are no numbers, and for a negative distance.
     """
+    if not within >= 0 or not (seen.isfinite().all() and heard.isfinite().all()):
+        raise ValueError(
+            f"events within {within} seconds: give a number from 0, and times that are finite."
+        )
     found, k, m = [], 0, 0
     while k < len(seen) and m < len(heard):
         delay = (heard[m] - seen[k]).item()

@@ -133,6 +133,10 @@ class VideoCodec(Codec):
 
     def to_grid(self, clip: Tensor) -> Tensor:
         """Raises ValueError for sizes that do not fit."""
+        if clip.ndim != 5 or clip.shape[1] != 3:
+            raise ValueError(
+                f"clips of shape {tuple(clip.shape)}: this codec takes (b, 3, f, h, w)."
+            )
         frames, height, width = clip.shape[2:]
         if frames % FRAMES_PER_LATENT != 1 or height % self.patch or width % self.patch:
             raise ValueError(

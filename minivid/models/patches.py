@@ -164,6 +164,10 @@ def same_clip_mask(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _check(grid: Sequence[int], patch: Patch) -> None:
+    if len(grid) != 3:
+        raise ValueError(
+            f"latents with {len(grid)} sides: give (b, c, f, h, w), three sides after c."
+        )
     if any(side % size for side, size in zip(grid, patch, strict=True)):
         near = [max(size, side // size * size) for side, size in zip(grid, patch, strict=True)]
         raise ValueError(

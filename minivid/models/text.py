@@ -39,6 +39,8 @@ class Tokenizer:
         """
         if isinstance(sentences, str):
             raise ValueError(f"one sentence, {quote.repr(sentences)}: give a list, [sentence].")
+        if not len(sentences) or not all(isinstance(one, str) for one in sentences):
+            raise ValueError(f"{quote.repr(sentences)}: give a list of one sentence or more.")
         rows = torch.full((len(sentences), MAX_LENGTH), PADDING)
         for row, sentence in zip(rows, sentences, strict=True):
             parts = self.split(sentence)

@@ -3,7 +3,6 @@
 A training is kept in a folder of runs: its checkpoint, and its card once its weights are written and scored.
 """
 
-import json
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -87,7 +86,7 @@ def is_done(name: str, at: str, runs: Path) -> bool:
     done = card_path(name, at, runs)
     if not (done.exists() and checkpoint_path(name, at, runs).exists()):
         return False
-    card = json.loads(done.read_text(encoding="utf-8"))
+    card = files.read_json(done)
     micro_batches = card["config"]["micro_batches"]
     config = {**asdict(recipes.config_of(name, at)), "micro_batches": micro_batches}
     return card["config"] == config and weights.matches_card(name, card)

@@ -7,7 +7,6 @@ way code is laid out are no part of that).
 
 import ast
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def score_all(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
         path = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
         if not path.exists():
             files.write_json(path, recipes.recipe(name).score(recipes.load(name), n, seed))
-        yield name, json.loads(path.read_text(encoding="utf-8"))
+        yield name, files.read_json(path)
 
 
 def fingerprint(package: Path = folders.PACKAGE) -> str:
@@ -54,7 +53,7 @@ def code_alone(source: str) -> str:
 
 def load() -> list[dict]:
     """The published rows: model, key, what is measured, floor, ours, ceiling, interval; some a headline."""
-    return json.loads(SCORECARD.read_text(encoding="utf-8"))["rows"]
+    return files.read_json(SCORECARD)["rows"]
 
 
 def write(rows: list[dict]) -> None:

@@ -45,7 +45,7 @@ STYLE = {
     "grid.color": "0.92",
     "text.parse_math": False,
 }
-OURS = ["default", STYLE]  # and nothing of a reader's matplotlibrc
+in_our_style = matplotlib.style.context(["default", STYLE])  # and in none of a reader's settings
 
 
 class Figure(matplotlib.figure.Figure):
@@ -56,13 +56,13 @@ class Figure(matplotlib.figure.Figure):
 
     alt = ""
 
+    @in_our_style
     def png(self) -> bytes:
         """The figure as a PNG file, whatever the reader's own settings of matplotlib; a `$` is a `$`."""
         file = io.BytesIO()
         for text in self.findobj(Text):
             text.set(usetex=False, parse_math=False)
-        with matplotlib.style.context(OURS):
-            self.savefig(file, format="png")
+        self.savefig(file, format="png")
         return file.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
@@ -70,6 +70,7 @@ class Figure(matplotlib.figure.Figure):
         return {"image/png": picture, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
+@in_our_style
 def figure(
     title: str = "", alt: str = "", rows: int = 1, columns: int = 1,
     size: tuple[float, float] = (7.0, 3.0),
@@ -79,13 +80,12 @@ def figure(
     title: the figure's finding, in a sentence. alt: what it shows, for a reader who cannot see it
     (else the title). size: width and height in inches.
     """
-    with matplotlib.style.context(OURS):
-        picture = Figure(figsize=size, layout="constrained")
-        picture.alt = alt or title or "A figure."
-        if title:
-            lines = textwrap.fill(title, int(size[0] * 12))
-            picture.suptitle(lines, x=0.01, ha="left", fontsize=10.5, weight="bold")
-        return picture, picture.subplots(rows, columns)
+    picture = Figure(figsize=size, layout="constrained")
+    picture.alt = alt or title or "A figure."
+    if title:
+        lines = textwrap.fill(title, int(size[0] * 12))
+        picture.suptitle(lines, x=0.01, ha="left", fontsize=10.5, weight="bold")
+    return picture, picture.subplots(rows, columns)
 
 
 def film_strip(
@@ -130,6 +130,7 @@ def grid(
     return _arrange(rows, _captions(captions, len(tiles)), title, alt)
 
 
+@in_our_style
 def _arrange(
     rows: list[list[np.ndarray]], captions: list[str], title: str, alt: str, labels: Sequence = ()
 ) -> Figure:
@@ -142,22 +143,21 @@ def _arrange(
     room = max(line * (text.count("\n") + 1) * bool(text) for text in texts)
     top = margin + (18 * lines.count("\n") + 26) * bool(lines) + line * bool(labels)
     height = top + len(rows) * (room + high + gap) + margin - gap
-    with matplotlib.style.context(OURS):
-        picture = Figure(figsize=(width / 100, height / 100))
-        picture.alt = alt or title or "; ".join(captions)
-        x, y = margin / width, 1 - margin / height
-        picture.text(x, y, lines, va="top", fontsize=10.5, weight="bold")
-        for index, label in enumerate(labels):
-            x = (margin + (index + 0.5) * tile_width / len(labels)) / width
-            picture.text(x, 1 - (top - line) / height, label, va="top", ha="center", color="0.35")
-        tiles = [(i, j, tile) for i, row in enumerate(rows) for j, tile in enumerate(row)]
-        for (i, j, tile), text in zip(tiles, texts, strict=True):
-            x = (margin + j * (tile_width + gap)) / width
-            y = 1 - (top + i * (room + high + gap) + room) / height
-            picture.text(x, y + 3 / height, text, va="bottom")
-            axes = picture.add_axes((x, y - high / height, tile_width / width, high / height))
-            axes.imshow(tile, interpolation="nearest", aspect="auto")
-            axes.axis("off")
+    picture = Figure(figsize=(width / 100, height / 100))
+    picture.alt = alt or title or "; ".join(captions)
+    x, y = margin / width, 1 - margin / height
+    picture.text(x, y, lines, va="top", fontsize=10.5, weight="bold")
+    for index, label in enumerate(labels):
+        x = (margin + (index + 0.5) * tile_width / len(labels)) / width
+        picture.text(x, 1 - (top - line) / height, label, va="top", ha="center", color="0.35")
+    tiles = [(i, j, tile) for i, row in enumerate(rows) for j, tile in enumerate(row)]
+    for (i, j, tile), text in zip(tiles, texts, strict=True):
+        x = (margin + j * (tile_width + gap)) / width
+        y = 1 - (top + i * (room + high + gap) + room) / height
+        picture.text(x, y + 3 / height, text, va="bottom")
+        axes = picture.add_axes((x, y - high / height, tile_width / width, high / height))
+        axes.imshow(tile, interpolation="nearest", aspect="auto")
+        axes.axis("off")
     return picture
 
 
@@ -167,6 +167,7 @@ def line_style(index: int) -> tuple[str, str | tuple]:
     return COLOURS[k], DASHES[(k + turn) % len(DASHES)]
 
 
+@in_our_style
 def curve(
     values: Sequence[float] | Mapping[str, Sequence[float]], title: str = "",
     steps: Sequence[float] | None = None, xlabel: str = "training step", ylabel: str = "loss",
@@ -196,17 +197,19 @@ def curve(
     return picture
 
 
+@in_our_style
 def waveform(
     audio: Array, hits: Sequence = (), captions: str | Sequence[str] = (), title: str = "",
     spectrogram: bool = False, alt: str = "",
 ) -> Figure:  # fmt: skip
     """Plot sound over time, one row a clip, with the wall hits marked.
 
-    hits: seconds; for several clips, a list of them for each. spectrogram: show which pitches
-    sound when, in decibels below the loudest, in place of the wave.
+    hits: seconds, or a scene's `hits`; for several clips, a list of them for each. spectrogram: show which
+    pitches sound when, in decibels below the loudest, in place of the wave.
     """
     waves = np.atleast_2d(to_floats(audio))
-    marks = [hits] if len(audio.shape) == 1 else list(hits) or [()] * len(waves)
+    of_one = len(hits) and all(hasattr(one, "seconds") or np.ndim(one) == 0 for one in hits)
+    marks = [hits] if of_one else list(hits) or [()] * len(waves)
     if waves.ndim != 2 or not waves.size or len(marks) != len(waves):
         raise ValueError(
             "a waveform needs sound (s,) with a list of hits, or (b, s) with b lists of hits; "
@@ -220,7 +223,7 @@ def waveform(
         else:
             panel.plot(np.arange(len(wave)) / SAMPLE_RATE, wave, linewidth=0.6)
             panel.set(ylim=(-1.05, 1.05), ylabel="amplitude")
-        for index, time in enumerate(times):
+        for index, time in enumerate(getattr(time, "seconds", time) for time in times):
             label = "wall hit" if index == 0 else None
             panel.axvline(time, color=COLOURS[1], linestyle="--", linewidth=1.2, label=label)
         if len(times):

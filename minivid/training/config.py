@@ -4,12 +4,25 @@ Every step draws its batch and its noise from a seed made of the training's seed
 evaluation, which takes its seeds from below 2³¹, never meets a training clip.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
 Precision = Literal["fp32", "bf16"]
+RANGES = {
+    "steps": (1, 10**9),
+    "batch_size": (1, 10**9),
+    "learning_rate": (0, 10),
+    "warmup": (0, 10**9),
+    "cooldown": (0, 1),
+    "ema": (0, 1),
+    "weight_decay": (0, 10),
+    "max_grad_norm": (1e-9, math.inf),
+    "seed": (0, 2**31 - 1),
+    "muon_lr": (0, 10),
+}
 
 
 @dataclass(frozen=True)
@@ -44,9 +57,12 @@ class TrainConfig:
         return min(1.0, (step + 1) / max(1, self.warmup), falling)
 
     def check(self, world_size: int) -> None:
-        """Raise ValueError for an unknown precision, or where micro-batches do not divide among processes."""
+        """Raise ValueError for what cannot be, or where micro-batches do not divide among processes."""
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision={self.precision!r}: allowed are {get_args(Precision)}.")
+        for name, (low, high) in RANGES.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                raise ValueError(f"{name}={value}: allowed are {low:g} to {high:g}.")
         n = self.micro_batches
         if not 1 <= n <= self.batch_size:
             raise ValueError(

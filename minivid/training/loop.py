@@ -109,8 +109,8 @@ class Run:
             seed = step_seed(self.config.seed, self.step)
             raise FloatingPointError(
                 f"the loss is {loss.item()}, its gradient {norm.item()} long, at step {self.step} (batch "
-                f"seed {seed}); the averaged weights are from before it. Lower the learning rate, or resume "
-                "from the last checkpoint."
+                f"seed {seed}). The same training stops there again: begin anew, without its checkpoint, at "
+                "a lower learning rate or from another seed."
             )
         self.optimizer.step(self.config.lr_scale(self.step))
         self.ema.update_parameters(self.network)
@@ -136,7 +136,9 @@ class Run:
         state, advice = checkpoints.read(path), checkpoints.start_anew(path)
         before, ours = state["config"], asdict(self.config)
         if before != ours and not same_so_far(before, self.config, state["step"]):
-            changed = {k: (before.get(k), v) for k, v in ours.items() if before.get(k) != v}
+            keys = before.keys() | ours.keys()
+            changed = {k: (before.get(k), ours.get(k)) for k in sorted(keys)}
+            changed = {k: pair for k, pair in changed.items() if pair[0] != pair[1]}
             raise ValueError(
                 f"{path} was made by another configuration, (then, now): {changed}. {advice}"
             )

@@ -73,8 +73,11 @@ def write(description: Description, rng: torch.Generator | None = None, keep: fl
     """Say a description in one sentence.
 
     rng: picks among the phrasings; without one, the first of each is used. keep: probability with which each
-    attribute but the digit is said. A digit that does not hum is simply not called humming.
+    attribute but the digit is said. A digit that does not hum is simply not called humming. Raises ValueError
+    where something is to be left out by chance, without an rng.
     """
+    if keep < 1 and rng is None:
+        raise ValueError(f"keep={keep} leaves things out by chance: give an rng.")
 
     def choose(ways):
         return ways[_draw(rng, len(ways))]
@@ -156,7 +159,7 @@ def completions(text: str, most: int = 40) -> list[str]:
     start, _, part = text.lower().rpartition(" ")
     start = f"{start} " if start else ""
     found = [start + word for word in VOCABULARY if word.startswith(part) and begins(start + word)]
-    done = text.rstrip()
+    done = text.rstrip(" .")
     if _understood(done):
         description = parse(done)
         left = [key for key in CLAUSES if getattr(description, key) is None]

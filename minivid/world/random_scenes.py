@@ -35,6 +35,10 @@ class World:
     styles: tuple[str, ...] = STYLES
     hums: float = 0.3
 
+    def __post_init__(self):
+        if not set(self.counts) <= {1, 2} or not self.counts:
+            raise ValueError(f"counts={self.counts}: a scene has one digit or two.")
+
 
 FULL = World()
 EASY = World(counts=(1,), cameras=("still",), lights=("steady",), styles=("filled",), hums=0.0)

@@ -33,9 +33,13 @@ def video(
 ) -> Tensor:
     """Render scenes: (b, 3, frames, height, width) in [-1, 1], 8 frames a second.
 
-    Raises ValueError where frames is not 1 + 4k or the frame's aspect is not the room's.
+    Raises ValueError where frames is not 1 + 4k or the frame's aspect is not the room's, and for no scenes.
     """
     seconds = frame_times(frames)
+    if not scenes or height < 1 or width < 1:
+        raise ValueError(
+            f"{len(scenes)} scenes of {width}×{height} pixels: give at least one of each."
+        )
     _check_aspect(scenes, height, width)
     centre, view = camera([scene.camera for scene in scenes], seconds)
     x, y = _pixel_positions(centre, view, height, width)

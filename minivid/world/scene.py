@@ -87,7 +87,8 @@ class Body:
     """One digit in motion. Its ink touches all four sides of its box: a wall hit is a contact you see.
 
     start: centre of the box at 0 s; angle: degrees by which the flight leans off the heading;
-    speed: short sides a second; height and width of the box; hand: seed of the handwriting.
+    speed: short sides a second; height and width of the box; hand: seed of the handwriting. Raises ValueError
+    for what cannot be.
     """
 
     digit: int
@@ -100,6 +101,16 @@ class Body:
     width: float = 0.28
     hum: Hum | None = None
     hand: int = 0
+
+    def __post_init__(self):
+        _require("digit", self.digit, DIGITS)
+        _require("colour", self.colour, COLOURS)
+        _require("heading", self.heading, HEADINGS)
+        sizes = {"speed": self.speed, "height": self.height, "width": self.width}
+        if bad := [f"{name} {n}" for name, n in sizes.items() if not 0 <= n < math.inf]:
+            raise ValueError(f"{', '.join(bad)}: allowed are finite numbers from 0.")
+        if not abs(self.angle) <= 45:
+            raise ValueError(f"an angle of {self.angle}°: it leans off the heading by 45° at most.")
 
     @property
     def velocity(self) -> tuple[float, float]:
@@ -128,11 +139,21 @@ class Scene:
 
     def __post_init__(self):
         self.describe()  # checks every word
+        for what, word, allowed in (
+            ("camera", self.camera, CAMERAS),
+            ("light", self.light, LIGHTS),
+            ("style", self.style, STYLES),
+        ):
+            _require(what, word, allowed)
         for body in self.bodies:
             for side, at, size in zip(
                 self.room, body.start, (body.width, body.height), strict=True
             ):
-                if abs(at) > (side - size) / 2 + 1e-9:
+                if not 0 < size < side:
+                    raise ValueError(
+                        f"a {body.digit} of {size} in a room of {side}: it must fit in."
+                    )
+                if not abs(at) <= (side - size) / 2 + 1e-9:
                     raise ValueError(
                         f"the {body.digit} starts at {body.start}, outside the room: its centre must "
                         f"lie within ±{(side - size) / 2:.3f} along that side."
@@ -152,7 +173,9 @@ class Scene:
         return (low + folded).reshape(len(self.bodies), 2, -1).transpose(1, 2)
 
     def hits(self, duration: float) -> list[Hit]:
-        """Every wall hit in [0, duration), in order of time."""
+        """Every wall hit in [0, duration), in order of time. Raises ValueError for an endless duration."""
+        if not math.isfinite(duration):
+            raise ValueError(f"the hits of {duration} seconds: give a finite number.")
         found = []
         for index, body in enumerate(self.bodies):
             for axis, walls in enumerate((("left", "right"), ("top", "bottom"))):
@@ -178,5 +201,10 @@ def _axis(scene: Scene, body: Body, axis: int) -> tuple[float, float, float, flo
 
 
 def _allow(what: str, word, allowed) -> None:
-    if word is not None and word not in allowed:
+    if word is not None:
+        _require(what, word, allowed)
+
+
+def _require(what: str, word, allowed) -> None:
+    if word not in allowed or isinstance(word, bool):
         raise ValueError(f"{what} {word!r} is unknown. Allowed: {', '.join(map(str, allowed))}.")

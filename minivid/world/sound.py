@@ -35,9 +35,11 @@ TIMES_PER_LATENT = 8  # over which its mean is taken
 def audio(scenes: Sequence[Scene], frames: int = 17) -> Tensor:
     """The sound of each scene: (b, 1024 · frames) in [-1, 1], at 8192 Hz.
 
-    Raises ValueError where frames is not 1 + 4k.
+    Raises ValueError where frames is not 1 + 4k, and for no scenes.
     """
     frame_times(frames)
+    if not scenes:
+        raise ValueError("no scenes: give at least one.")
     samples = frames * SAMPLES_PER_FRAME
     sound = torch.stack([_hums(scene, samples) for scene in scenes])
     struck = [
