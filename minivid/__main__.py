@@ -16,7 +16,7 @@ try:
 except ImportError:  # whatever was asked for, what is missing comes first
     sys.exit(doctor.run())
 
-TOGETHER = 16  # clips that are generated at once: more would take more memory, and no less time
+TOGETHER = 16  # clips that are generated at once: more would take more memory
 SIDES = ("frames", "height", "width")  # of a format, as the command line calls them
 
 

@@ -6,7 +6,9 @@ the PATH, MINIVID_SCREENSHOTS a folder that keeps the pictures. What is looked a
 end after FEW steps, the others teach nothing, and what should be learned is for nbval to say.
 """
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -22,6 +24,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
+
+from minivid import show
+from minivid.models.codec import VideoCodec
+from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
+from minivid.pipeline import TOKENIZER, Pipeline
+from minivid.show import media, playground
+from minivid.world import random_scenes, render, sound
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Browser, Locator, Page  # noqa: E402
@@ -428,3 +438,52 @@ def test_a_warning_inside_a_widget_is_caught(lab, browser):
 def test_an_error_is_caught(lab, browser):
     with opened(browser, lab.url("raises.ipynb")) as page:
         assert errors(run_all_cells(page)) == ["cell 0: ZeroDivisionError: division by zero"]
+
+
+MARKUP = '<img src=x onerror="window.ran = 1"> & "quotes" <script>window.ran = 1</script>'
+
+
+def test_what_a_reader_types_stays_text(browser, tmp_path, monkeypatch):
+    """In a player, in the playground's answers, and as a name of a file."""
+    shown = []
+    monkeypatch.setattr(media, "display", shown.append)
+    show.play(torch.zeros(3, 5, 8, 8), torch.zeros(5 * 1024), MARKUP, alt=MARKUP)
+    network = TextToVideo(TextToVideoConfig(len(TOKENIZER.words), width=32, depth=1))
+    panel = playground.Playground(
+        Pipeline(network, VideoCodec()), None, tmp_path / MARKUP.replace("/", "")
+    )
+    panel.prompt.value = MARKUP
+    panel.generate.click()
+    parts = [shown[1].data, panel.message.value]
+    panel._tell(f"saved as {panel.folder}")
+    with contextlib.closing(browser.new_page()) as page:
+        page.set_content("\n".join([*parts, panel.message.value]))
+        page.wait_for_timeout(300)
+        assert page.evaluate("window.ran") is None
+        said = page.inner_text("body")
+        assert MARKUP in said and "<img src=x" in said.split("saved as")[1]
+        assert page.locator("img").count() == 0
+
+
+def test_each_source_of_a_player_plays_with_its_sound_where_its_codecs_are_known(
+    browser, monkeypatch
+):
+    shown = []
+    monkeypatch.setattr(media, "display", shown.append)
+    scenes = random_scenes.draw_scenes(1, 0)
+    show.play(render.video(scenes), sound.audio(scenes))
+    sources = re.findall(r"<source type='(.*?)' src=\"(.*?)\">", shown[1].data)
+    assert len(sources) == 3
+    with contextlib.closing(browser.new_page()) as page:
+        for kind, data in sources:
+            page.set_content(f"<video muted autoplay src='{data}'></video>")
+            found = page.evaluate(
+                """async (kind) => {
+                    const video = document.querySelector('video');
+                    await new Promise(done => setTimeout(done, 1500));
+                    return [video.canPlayType(kind), video.videoWidth, video.currentTime,
+                            video.webkitAudioDecodedByteCount];
+                }""",
+                kind,
+            )
+            assert found[0] == "probably" and min(found[1:]) > 0, (kind, found)

@@ -322,9 +322,16 @@ def test_a_layer_that_cannot_be_compiled_runs_as_it_is(monkeypatch):
 def test_a_wheel_holds_its_weights_and_works_from_anywhere(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     built, site = tmp_path / "built", tmp_path / "site"
-    source = tmp_path / "source"  # setuptools leaves a folder `build` beside what it builds
-    ignored = shutil.ignore_patterns(".venv", ".git", "build", "runs", "notebooks", "*.egg-info")
-    shutil.copytree(ROOT, source, ignore=ignored)
+    source = tmp_path / "opt" / "minivid"
+    image = (ROOT / "docs" / "Dockerfile").read_text(encoding="utf-8")
+    for line in re.findall(r"^COPY (.*)$", image, re.MULTILINE):  # built from what the image copies
+        *names, into = line.split()
+        for name in names:
+            at = tmp_path / into.strip("/") / (name if into.endswith("/") else "")
+            at.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, at)
+    assert "pip install -r /opt/minivid/requirements.txt" in image
     order = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", built, source]
     subprocess.run([*pip, *map(str, order)], check=True, capture_output=True)
     (wheel,) = built.iterdir()
@@ -344,6 +351,8 @@ def test_a_wheel_holds_its_weights_and_works_from_anywhere(tmp_path):
     assert done.returncode == 0, done.stderr
     data, runs = done.stdout.decode().split()
     assert data == str(site / "minivid" / "data") and not runs.startswith((str(site), str(ROOT)))
+    done = python("-m", "minivid", "doctor", cwd="/", PYTHONPATH=str(site), MINIVID_RUNS=None)
+    assert done.returncode == 0, done.stdout
 
 
 def test_without_git_the_course_is_to_be_downloaded(tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ STYLE = {
     "axes.axisbelow": True,
     "axes.prop_cycle": cycler(color=COLOURS, linestyle=DASHES),
     "grid.color": "0.92",
-    "text.parse_math": False,
+    "text.parse_math": False,  # a `$` in a caption is a `$`
 }
 in_our_style = matplotlib.style.context(["default", STYLE])  # and in none of a reader's settings
 
@@ -58,10 +58,10 @@ class Figure(matplotlib.figure.Figure):
 
     @in_our_style
     def png(self) -> bytes:
-        """The figure as a PNG file, whatever the reader's own settings of matplotlib; a `$` is a `$`."""
+        """The figure as a PNG file, whatever the reader's own settings of matplotlib; LaTeX is not asked."""
         file = io.BytesIO()
         for text in self.findobj(Text):
-            text.set(usetex=False, parse_math=False)
+            text.set_usetex(False)
         self.savefig(file, format="png")
         return file.getvalue()
 

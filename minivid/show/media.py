@@ -52,7 +52,7 @@ def play(
     else:
         sources = {_mp4_type(mp4, ", mp4a.40.2"): mp4, 'video/webm; codecs="vp9, opus"': webm}
         with_mp3 = encode_mp4(clip, audio, scale, fps, "mp3")
-        sources[_mp4_type(with_mp3, ", mp4a.6b")] = with_mp3
+        sources[_mp4_type(with_mp3, ", mp4a.6B")] = with_mp3
     display(Image(data=encode_apng(clip, scale, fps), format="png", alt=alt))
     display(HTML(_player(sources, captions, alt, autoplay=audio is None)))
 

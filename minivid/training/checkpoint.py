@@ -31,7 +31,12 @@ def read(path: Path) -> dict:
         raise ValueError(
             f"{path} is torn, of an earlier edition, or no checkpoint of ours. {start_anew(path)}"
         )
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read by PyTorch {torch.__version__} ({error}). {start_anew(path)}"
+        ) from error
     if state["minivid"] != VERSION:
         raise ValueError(
             f"{path} has version {state['minivid']}, this code reads {VERSION}. {start_anew(path)}"

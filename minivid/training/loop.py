@@ -144,10 +144,12 @@ class Run:
             )
         try:
             self.network.load_state_dict(state["network"])
-        except RuntimeError as error:
-            raise ValueError(f"{path} holds another network: {error}. {advice}") from error
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} holds another network or optimizer: {error}. {advice}"
+            ) from error
         self.step, self.loss = state["step"], state["loss"]
         self.began -= state["seconds"]
 
