@@ -46,12 +46,15 @@ def write_json(path: Path, content: object) -> None:
     write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> dict:
     """What a JSON file holds. Raises ValueError, which names the file, where it is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}). Delete it, or restore it.") from error
+    return found
 
 
 def is_writable(folder: Path) -> bool:

@@ -143,9 +143,7 @@ def test_advice_after_a_loss_that_diverged_can_be_followed(tmp_path):
 def test_a_checkpoint_that_another_pytorch_wrote_is_told(tmp_path):
     path = tmp_path / "c.pt"
     files.write(path, (content := b"not what torch.load reads") + _digest(content))
-    with pytest.raises(
-        ValueError, match=f"cannot be read by PyTorch {torch.__version__}.*begin anew"
-    ):
+    with pytest.raises(ValueError, match=r"cannot be read by PyTorch 2\..*begin anew"):
         checkpoint.read(path)
 
 

@@ -72,6 +72,12 @@ def save_clips(name: str, key: str, video: Tensor, folder: Path | None = None) -
 
 
 def load_clips(name: str, folder: Path | None = None) -> dict[str, Tensor]:
-    """The clips an experiment saved: (b, 3, f, h, w) in [-1, 1] by key."""
-    with np.load((folder or FOLDER) / f"{name}.npz") as saved:
-        return {key: torch.from_numpy(saved[key]).float() / 127.5 - 1 for key in saved}
+    """The clips an experiment saved: (b, 3, f, h, w) in [-1, 1] by key. ValueError for a damaged file."""
+    path = (folder or FOLDER) / f"{name}.npz"
+    try:
+        with np.load(path) as saved:
+            return {key: torch.from_numpy(saved[key]).float() / 127.5 - 1 for key in saved}
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy and zipfile have many ways to say it
+        raise ValueError(f"{path} is damaged ({type(error).__name__}): restore it.") from error

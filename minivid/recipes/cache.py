@@ -54,7 +54,7 @@ def latents(
     if path.exists():
         try:
             return safetensors.torch.load_file(path)["latents"]
-        except safetensors.SafetensorError:
+        except (safetensors.SafetensorError, KeyError):
             path.unlink(missing_ok=True)  # another process may have been first
     files.require_writable(folder, "MINIVID_RUNS")
     encoded = encode(name, network, scenes, render, batch_size).half()

@@ -34,9 +34,8 @@ def read(path: Path) -> dict:
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read by PyTorch {torch.__version__} ({error}). {start_anew(path)}"
-        ) from error
+        ours = f"PyTorch {torch.__version__} ({type(error).__name__})"
+        raise ValueError(f"{path} cannot be read by {ours}. {start_anew(path)}") from error
     if state["minivid"] != VERSION:
         raise ValueError(
             f"{path} has version {state['minivid']}, this code reads {VERSION}. {start_anew(path)}"

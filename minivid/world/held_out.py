@@ -31,7 +31,7 @@ def draw_scenes(
     room: tuple[float, float] = (1.0, 1.0),
 ) -> list[scene.Scene]:
     """Scenes of a world whose digits are among `subjects`, each as often as the next."""
-    rng = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    rng = random_scenes.generator(n, seed)
     which = torch.randint(len(subjects), (n,), generator=rng).tolist()
     chosen = [(subjects[k],) for k in which]
     if world.counts != (1,):

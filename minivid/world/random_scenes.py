@@ -57,12 +57,17 @@ def draw_scenes(
     """
     if descriptions is not None and len(descriptions) != n:
         raise ValueError(f"{len(descriptions)} descriptions for {n} scenes: give one for each.")
-    if n < 0 or (isinstance(seed, int) and not 0 <= seed < 2**32):
-        raise ValueError(f"{n} scenes from seed {seed}: allowed are 0 or more, from 0 to 2³² - 1.")
-    rng = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    rng = generator(n, seed)
     table = torch.rand(n, 64, generator=rng, dtype=torch.float64).tolist()
     pairs = zip(table, descriptions or [None] * n, strict=True)
     return [_draw_scene(_Uniforms(row), world, room, description) for row, description in pairs]
+
+
+def generator(n: int, seed: int | torch.Generator) -> torch.Generator:
+    """What n scenes are drawn from. Raises ValueError for numbers that cannot be."""
+    if n < 0 or (isinstance(seed, int) and not 0 <= seed < 2**32):
+        raise ValueError(f"{n} scenes from seed {seed}: allowed are 0 or more, from 0 to 2³² - 1.")
+    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
 
 
 class _Uniforms:
