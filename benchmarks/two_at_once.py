@@ -1,6 +1,6 @@
 """How much two trainings on one machine slow each other, and what a short spin of waiting threads changes.
 
-    python benchmarks/two_at_once.py [--rounds 9]
+    python benchmarks/two_at_once.py [--rounds 9] [--size small]
 
 The step of a small transformer, the size that a notebook trains: alone, and in each of two processes that
 train at once. Each is measured with the OpenMP of PyTorch as it comes and with `minivid.processors`, which
@@ -16,17 +16,20 @@ import sys
 
 from tqdm.auto import tqdm
 
-STEPS = 40
+STEPS = {"small": 40, "large": 10}
+# Of the network: width, depth, clips in a batch; as in a notebook, and as `python -m minivid train video` has
+# it.
+SIZES = {"small": (96, 4, 8), "large": (128, 8, 64)}
 WORKER = """
 import sys, time
 import torch
 from minivid.models.dit import DiT, DiTConfig, Text
 
 torch.manual_seed(0)
-network = DiT(DiTConfig(32, 96, 4, 64))
+network = DiT(DiTConfig(32, {width}, {depth}, 64))
 optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-x, t = torch.randn(8, 80, 32), torch.rand(8, 1)
-text = Text(torch.randn(8, 12, 64), torch.randn(8, 1, 64))
+x, t = torch.randn({batch}, 80, 32), torch.rand({batch}, 1)
+text = Text(torch.randn({batch}, 12, 64), torch.randn({batch}, 1, 64))
 positions = torch.rand(80, 5)
 
 def step():
@@ -52,10 +55,12 @@ SHORT_SPIN = "import minivid\n"
 AS_IT_COMES = "import os; os.environ.pop('GOMP_SPINCOUNT', None)\nimport torch\n"
 
 
-def milliseconds(together: int, first: str) -> list[float]:
+def milliseconds(together: int, first: str, size: str) -> list[float]:
     """A step's time in each of so many processes that train at once; first: what each runs first."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
-    command = [sys.executable, "-c", first + WORKER.format(steps=STEPS)]
+    width, depth, batch = SIZES[size]
+    worker = WORKER.format(steps=STEPS[size], width=width, depth=depth, batch=batch)
+    command = [sys.executable, "-c", first + worker]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     workers = [subprocess.Popen(command, env=environment, **pipes) for _ in range(together)]
     try:
@@ -74,7 +79,9 @@ def milliseconds(together: int, first: str) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--size", choices=SIZES, default="small")
+    options = parser.parse_args()
+    rounds = options.rounds
     ways = {
         "alone, as it comes": (1, AS_IT_COMES),
         "alone, short spin": (1, SHORT_SPIN),
@@ -84,7 +91,7 @@ def main() -> None:
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in tqdm(range(rounds), unit="round"):
         for name, way in ways.items():
-            found[name].append(max(milliseconds(*way)))
+            found[name].append(max(milliseconds(*way, options.size)))
     alone = statistics.median(found["alone, as it comes"])
     print(
         f"{os.cpu_count()} cores; a step in milliseconds, the slower of two; median of {rounds} rounds"

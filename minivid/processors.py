@@ -2,16 +2,16 @@
 
 OpenMP's threads spin while they wait for one another. Where two programs compute at once, or a container is
 granted less time than it sees cores, they spin away each other's time, and both become many times slower. A
-short spin costs a program alone nothing (`benchmarks/two_at_once.py`).
+short spin costs a small training alone some time, and saves two at once far more
+(`benchmarks/two_at_once.py`).
 """
 
 import math
 import os
 from pathlib import Path
 
-SPIN_COUNT = (
-    "1000"  # of GNU's OpenMP, which PyTorch uses on Linux; by default it waits millions of turns
-)
+# Of GNU's OpenMP, which PyTorch uses on Linux; by default threads wait 300,000 turns (GCC's manual, libgomp).
+SPIN_COUNT = "1000"
 CGROUP = Path("/sys/fs/cgroup")
 
 
