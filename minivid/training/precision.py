@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -42,11 +43,26 @@ def compile_blocks(network: nn.Module, where: torch.device) -> None:
     """
     if not compiles(where):
         return
-    torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = max(32, torch._dynamo.config.recompile_limit)
     for module in network.modules():
         for layer in module if isinstance(module, nn.ModuleList) else ():
             layer.compile(dynamic=False)
+            layer._compiled_call_impl = _or_as_it_is(layer, layer._compiled_call_impl)
+
+
+def _or_as_it_is(layer: nn.Module, compiled: Callable) -> Callable:
+    """A call of the compiled layer; the first one that fails, and all after it, of the layer itself."""
+
+    def call(*arguments, **named):
+        try:
+            return compiled(*arguments, **named)
+        except Exception as error:
+            what = type(layer).__name__
+            warnings.warn(f"{what} is not compiled ({type(error).__name__}: {error})", stacklevel=2)
+            layer._compiled_call_impl = None
+            return layer._call_impl(*arguments, **named)
+
+    return call
 
 
 @functools.cache
