@@ -1,6 +1,7 @@
 """On other people's machines: moved folders, closed folders, strange terminals, odd settings, odd
 arguments."""
 
+import errno
 import functools
 import os
 import re
