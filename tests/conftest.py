@@ -1,8 +1,12 @@
 """What several modules of tests set up alike."""
 
 import pytest
+import torch
+from torch import nn
 
 from minivid.experiments import small_task
+from minivid.measure.stats import proportion_row
+from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
 
 
@@ -25,3 +29,16 @@ def tiny(tmp_path, monkeypatch):
     yield
     for one in cached:
         one.cache_clear()
+
+
+@pytest.fixture
+def tiny_recipe() -> Recipe:
+    """A recipe that is trained and scored in no time."""
+    return Recipe(
+        "tiny",
+        build=lambda: nn.Linear(3, 3),
+        draw_batch=lambda config, rng: (torch.randn(config.batch_size, 3, generator=rng),),
+        loss=lambda network, batch, rng: network(batch[0]).square().mean(),
+        configs={"laptop": TrainConfig(3, 2, 1e-3)},
+        score=lambda network, n, seed: {"right": proportion_row([True] * n)},
+    )

@@ -22,12 +22,10 @@ from minivid import __main__ as command
 from minivid import diffusion, experiments, folders, pipeline, recipes, weights
 from minivid.experiments import records
 from minivid.formats import Format
-from minivid.measure.stats import proportion_row
 from minivid.models.codec import VideoCodec
 from minivid.pipeline import TOKENIZER, Pipeline
 from minivid.recipes import cache, scorecard
-from minivid.recipes.recipe import Recipe
-from minivid.training import TrainConfig, checkpoint
+from minivid.training import checkpoint
 from minivid.world import captions, random_scenes, render
 from minivid.world.scene import Description
 
@@ -134,20 +132,12 @@ def test_any_settings_give_finite_clips_or_an_error(prompts, seed, steps, guidan
 
 
 @pytest.fixture
-def stubbed(tmp_path, monkeypatch):
+def stubbed(tiny_recipe, tmp_path, monkeypatch):
     """A folder to work in, with one model that trains and scores in no time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(pipeline, "load", lambda name: GREY)
-    tiny = Recipe(
-        "tiny",
-        build=lambda: nn.Linear(3, 3),
-        draw_batch=lambda config, rng: (torch.randn(config.batch_size, 3, generator=rng),),
-        loss=lambda network, batch, rng: network(batch[0]).square().mean(),
-        configs={"laptop": TrainConfig(1, 2, 1e-3)},
-        score=lambda network, n, seed: {"right": proportion_row([True] * n)},
-    )
-    monkeypatch.setattr(recipes, "RECIPES", {"tiny": tiny})
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": tiny_recipe})
     monkeypatch.setattr(scorecard, "SCORECARD", tmp_path / "scorecard.json")
     scorecard.write([])
     monkeypatch.setattr(folders, "IN_A_WORKING_COPY", False)

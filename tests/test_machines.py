@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from minivid import __main__ as command
 from minivid import doctor, files, folders, pipeline, processors, recipes, show, training, weights
-from minivid.measure.stats import proportion_row
 from minivid.models.codec import VideoCodec
 from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
 from minivid.pipeline import TOKENIZER, Pipeline
@@ -44,19 +43,11 @@ def python(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(tiny_recipe, tmp_path, monkeypatch) -> Recipe:
     """A recipe of a small network, whose weights and runs are kept in a folder of the test's."""
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))
-    made = Recipe(
-        "tiny",
-        build=lambda: nn.Linear(3, 3),
-        draw_batch=lambda config, rng: (torch.randn(config.batch_size, 3, generator=rng),),
-        loss=lambda network, batch, rng: network(batch[0]).square().mean(),
-        configs={"laptop": TrainConfig(3, 2, 1e-3)},
-        score=lambda network, n, seed: {"right": proportion_row([True] * n)},
-    )
-    monkeypatch.setitem(recipes.RECIPES, "tiny", made)
-    return made
+    monkeypatch.setitem(recipes.RECIPES, "tiny", tiny_recipe)
+    return tiny_recipe
 
 
 @pytest.fixture
