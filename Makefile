@@ -1,4 +1,4 @@
-# Every line below also runs by hand; what follows a `|` only shortens what pip prints.
+# What follows a `|` only shortens what pip prints.
 # Another Python:  make lab PYTHON=python3.12      (only counts before .venv exists)
 # A server's Lab:  make lab LAB_OPTIONS=--no-browser
 

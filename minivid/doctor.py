@@ -18,7 +18,7 @@ from minivid.files import is_writable
 
 FINE, SLOW, BROKEN = "ok", "slow", "BROKEN"
 PACKAGES = ("numpy", "matplotlib", "einops", "tqdm", "safetensors", "PIL", "IPython", "ipywidgets",
-            "jupyterlab", "ipykernel", "filelock")  # fmt: skip
+            "jupyterlab", "ipykernel", "filelock", "av", "pooch")  # fmt: skip
 GIGABYTE = 1e9
 
 
@@ -144,6 +144,9 @@ def _memory() -> tuple[str, ...]:
         line.split(":")[0]: int(line.split()[1]) for line in lines.read_text().splitlines()
     }
     free = kilobytes["MemAvailable"] * 1024 / GIGABYTE
+    limits = [processors.CGROUP / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
+    texts = [limit.read_text().strip() for limit in limits if limit.exists()]
+    free = min([free, *(int(text) / GIGABYTE for text in texts if text.isdigit())])
     if free < 3:
         return (
             SLOW,

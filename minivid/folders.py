@@ -8,8 +8,6 @@ import os
 import tempfile
 from pathlib import Path
 
-import pooch
-
 from minivid import files
 
 PACKAGE = Path(__file__).parent
@@ -35,5 +33,12 @@ def runs() -> Path:
     if chosen := os.environ.get("MINIVID_RUNS"):
         return Path(chosen)
     ways = [ROOT / "runs"] if IN_A_WORKING_COPY else []
-    ways += [pooch.os_cache("minivid") / "runs", Path(tempfile.gettempdir()) / "minivid" / "runs"]
+    ways += [_cache() / "runs", Path(tempfile.gettempdir()) / "minivid" / "runs"]
     return next((way for way in ways if files.is_writable(way)), ways[-1])
+
+
+def _cache() -> Path:
+    """The user's own cache of this course."""
+    import pooch  # here, so that where it is missing the doctor still runs
+
+    return Path(pooch.os_cache("minivid"))

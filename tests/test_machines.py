@@ -119,7 +119,7 @@ def test_a_copy_runs_its_own_package_wherever_the_original_is(working_copy, orig
 
 def test_runs_are_kept_where_they_can_be(monkeypatch, tmp_path):
     monkeypatch.delenv("MINIVID_RUNS")
-    monkeypatch.setattr(folders.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(folders, "_cache", lambda: tmp_path / "cache" / "minivid")
     ours, cached = ROOT / "runs", tmp_path / "cache" / "minivid" / "runs"
     assert folders.runs() == ours
     closed = {ours}

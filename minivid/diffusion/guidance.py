@@ -34,6 +34,8 @@ def classifier_free_guidance(
 ) -> Field:
     """uncond + scale (cond - uncond): 0 ignores the prompt, 1 follows it, more exaggerates it.
 
+    Ho and Salimans' w is scale - 1.
+
     scale: one, or, for a (video, audio) pair, one for each.
     """
 

@@ -17,9 +17,9 @@ T = TypeVar("T", float, Tensor)
 class NoiseLevels:
     """A distribution of noise levels to train on. By default they are spread evenly over [0, 1).
 
-    shift: moves them towards 1, see `time_shift`; logit_normal: share of them drawn around 1/2 instead
-    (arXiv 2403.03206, section 3.1), rounded to a whole number of every draw; low, high: levels beyond are
-    moved to these.
+    shift: moves the evenly spread levels towards 1, see `time_shift`; logit_normal: share of them drawn
+    around 1/2 instead (arXiv 2403.03206, section 3.1), which here is not shifted, rounded to a whole number
+    of every draw; low, high: levels beyond are moved to these.
     """
 
     shift: float = 1.0
@@ -55,5 +55,8 @@ def schedule(steps: int, shift: float = 1.0) -> Tensor:
 
 
 def time_shift(t: T, shift: float | Tensor) -> T:
-    """Move noise levels towards 1 and keep both ends (arXiv 2403.03206, eq. 23); shift = 1 moves none."""
+    """Move noise levels towards 1, or towards 0 where shift < 1, and keep both ends.
+
+    arXiv 2403.03206, eq. 23; shift = 1 moves none.
+    """
     return shift * t / (1 + (shift - 1) * t)

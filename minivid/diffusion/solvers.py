@@ -137,7 +137,7 @@ def ddim(field, path, x_t, t, t_next, rng=None, eta=0.0):
 
 
 def ancestral(field, path, x_t, t, t_next, rng=None):
-    """DDPM's own sampler: draw from the posterior q(x_next | x_t, clean) (Ho et al., eq. 7)."""
+    """DDPM's sampler with the smaller of its two variances: draw from q(x_next | x_t, clean) (eq. 7)."""
     return ddim(field, path, x_t, t, t_next, rng, eta=1.0)
 
 
