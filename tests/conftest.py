@@ -19,7 +19,6 @@ def own_runs(tmp_path, monkeypatch):
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The task of the transformers, over in a moment."""
-    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     monkeypatch.setattr(small_task, "DATASET_SIZE", 40)
     monkeypatch.setattr(small_task, "TEST_SIZE", 64)
     monkeypatch.setattr(small_task, "CONFIG", TrainConfig(3, 4, 1e-3))

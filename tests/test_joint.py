@@ -23,7 +23,6 @@ CACHED = (formats.training_set, joint_data.training_set, joint_data._event_roll)
 @pytest.fixture
 def few(tmp_path, monkeypatch):
     """The recipe's training sets, but small, and cached where the test can see them."""
-    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     small = {shape: (12, weight) for shape, (_, weight) in joint.FORMATS.items()}
     monkeypatch.setattr(joint, "FORMATS", small)
     for cached in CACHED:

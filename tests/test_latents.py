@@ -11,7 +11,6 @@ from minivid.world import captions, held_out, render
 @pytest.fixture
 def few(tmp_path, monkeypatch):
     """The recipe's training set, but small, and cached where the test can see it."""
-    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     monkeypatch.setattr(latents, "DATASET_SIZE", 40)
     latents.training_set.cache_clear()
     yield tmp_path

@@ -65,7 +65,6 @@ def test_in_turn_half_learn_pictures_and_half_sounds_of_pictures_that_are_given(
 
 
 def test_every_variant_is_trained_and_generates(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     monkeypatch.setattr(together, "DATASET_SIZE", 8)
     config = replace(together.CONFIG, steps=2, batch_size=2, warmup=1, compile=False)
     monkeypatch.setattr(together.train, "__defaults__", (config,))

@@ -16,7 +16,6 @@ from minivid.world import captions, held_out, random_scenes, render, scene
 @pytest.fixture
 def few(tmp_path, monkeypatch):
     """The recipe's training sets, but small, and cached where the test can see them."""
-    monkeypatch.setenv("MINIVID_RUNS", str(tmp_path))
     small = {shape: (12, weight) for shape, (_, weight) in video.FORMATS.items()}
     monkeypatch.setattr(video, "FORMATS", small)
     for cached in (formats.training_set, formats.alignment_targets):

@@ -1,13 +1,12 @@
 """Training one recipe, or all of them, under one progress bar."""
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from minivid import recipes
+from minivid import files, recipes
 from minivid.recipes import pace, runs, scorecard, tables
 from minivid.training import Progress
 
@@ -32,8 +31,8 @@ def train(name: str, at: str, folder: Path, micro_batches: int | None, quiet: bo
                 _advance(bar, what, steps, configs[one].steps, before, seconds[one])
             before += seconds[one]
     if every and not quiet:
-        cards = {one: runs.card_path(one, at, folder).read_text(encoding="utf-8") for one in names}
-        _print_scores({one: json.loads(card)["score"] for one, card in cards.items()})
+        cards = {one: files.read_json(runs.card_path(one, at, folder)) for one in names}
+        _print_scores({one: card["score"] for one, card in cards.items()})
 
 
 def _print_scores(scores: dict[str, dict]) -> None:

@@ -1,6 +1,5 @@
 """Writing scores where they are read: the cards, data/scorecard.json, the README, docs/results.md."""
 
-import json
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -56,7 +55,7 @@ def publish(scores: dict[str, dict]) -> None:
         weights.write_card(name, cards[name])
     rows = scorecard.filled(scorecard.load(), scores)
     scorecard.write(rows)
-    again = json.loads(FROM_NOTHING.read_text("utf-8"))
+    again = files.read_json(FROM_NOTHING)
     page = RESULTS.read_text("utf-8")
     for mark, lines in (
         ("score", tables.table(rows)),

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from minivid import files, folders, recipes, weights
+from minivid import files, folders, pipeline, recipes, weights
 
 SCORECARD = folders.data() / "scorecard.json"
 N, SEED = 1000, 2  # clips or pictures behind a score, and what they are drawn from
-MAX_SEED = 2**31 - 1  # evaluation takes its seeds from 0 to here; training draws from above
+MAX_SEED = pipeline.MAX_SEED  # evaluation takes its seeds from 0 to here; training draws from above
 # Code that no score depends on.
 NO_SCORE = ("show", "experiments", "__main__.py", "doctor.py", "exercises.py")
 

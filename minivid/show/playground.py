@@ -125,11 +125,7 @@ class Playground(ipywidgets.VBox):
                 self.progress.value, last = self.progress.value + 1, step
             video, audio = self.pipeline.decode(last.x_t)
             (observed,) = self.judge.read(video)
-        except (
-            ValueError,
-            MemoryError,
-            RuntimeError,
-        ) as error:  # torch's lack of memory is the last
+        except (ValueError, MemoryError, RuntimeError) as error:  # the last: torch lacks memory
             self._tell(error)
             return
         self._tell("")
