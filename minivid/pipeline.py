@@ -58,6 +58,18 @@ def tokenize(prompts: Sequence[str]) -> Tensor:
     return text.trim_padding(TOKENIZER(prompts))
 
 
+def require_known(tokens: Tensor, encoder: text.TextEncoder, name: str) -> Tensor:
+    """The tokens. Raises ValueError for words that came after the text encoder of that model was trained."""
+    known = encoder.token_embedding.num_embeddings
+    if late := [k for k in dict.fromkeys(tokens.flatten().tolist()) if k >= known]:
+        words = " ".join(TOKENIZER.words[k] for k in late)
+        raise ValueError(
+            f"{name} was trained before {words!r}: leave that out, or train it again, which teaches it all "
+            f"{len(TOKENIZER.words) - 2} words."
+        )
+    return tokens
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """A model that is ready to generate, in `format` where no other is asked for.
@@ -66,7 +78,7 @@ class Pipeline:
     (and `config.audio_channels`) and `unit` are read, see `TextToVideo`; video_codec: None where it works on
     pixels; audio_codec: where it makes sound too; encode_text: prompts -> conditioning (b, ...). shift: of
     the noise levels, see `diffusion.time_shift`; audio_shift: how far audio is behind video; solver,
-    num_steps, guidance: unless others are asked for.
+    num_steps, guidance: unless others are asked for. name: what errors call it.
     """
 
     network: nn.Module
@@ -80,6 +92,7 @@ class Pipeline:
     solver: diffusion.Solver = SOLVER
     num_steps: int = STEPS
     guidance: float = GUIDANCE
+    name: str = "this model"
 
     def generate(
         self,
@@ -112,7 +125,7 @@ class Pipeline:
         condition: what is given beside the prompts, for as many clips, in that format. noise: where it is
         not to be drawn: else the k-th clip's is drawn on the CPU from `seed` + k, and noise that the solver
         adds from a seed of its own, however many clips are made beside it.
-        Raises ValueError for no prompts, a word that is not known, a seed outside [0, 2³¹), guidance that is
+        Raises ValueError for no prompts, a word that the model does not know, a seed outside [0, 2³¹), guidance that is
         no number, noise for another number of clips, a format that the codec or the network cannot divide,
         and a condition of another number or format.
         """
@@ -156,6 +169,8 @@ class Pipeline:
             scale = (heard if given and condition.video.mask.all() else scale, heard)
         texts = prompts, [""] * len(prompts)
         cond, uncond = (self.encode_text(each).to(self._device) for each in texts)
+        if isinstance(encoder := getattr(self.network, "text", None), text.TextEncoder):
+            require_known(cond, encoder, self.name)
         return diffusion.guided_field(self.network, cond, uncond, scale, self.path, self.predicts)
 
     def timesteps(self, num_steps: int | None = None) -> Tensor | tuple[Tensor, Tensor]:
@@ -285,8 +300,9 @@ def load(name: str = "joint") -> Pipeline:
     model, size = MODELS[name]
     if model == "joint":
         network = weights.load(name, TextToAudioVideo(joint_config(size)))
-        return Pipeline(network, load_video_codec(size), load_audio_codec())
-    return Pipeline(weights.load(name, TextToVideo(video_config(size))), load_video_codec(size))
+        return Pipeline(network, load_video_codec(size), load_audio_codec(), name=name)
+    network = weights.load(name, TextToVideo(video_config(size)))
+    return Pipeline(network, load_video_codec(size), name=name)
 
 
 def load_video_codec(size: int = DEFAULT_FORMAT.width) -> codec.VideoCodec:

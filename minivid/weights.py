@@ -52,7 +52,7 @@ def matches_card(name: str, card: dict) -> bool:
 
 
 def load(name: str, network: nn.Module) -> nn.Module:
-    """Fill a network with the weights of that name, ready to use.
+    """Fill a network with the weights of that name, ready to use; it keeps their vocabulary, if shorter.
 
     Raises ValueError for weights that are missing, torn, changed since their card was written, of another
     model or of another version, and where PyTorch's default is not float32.
@@ -83,6 +83,7 @@ def load(name: str, network: nn.Module) -> nn.Module:
         raise ValueError(
             f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {advice}"
         )
+    _shorten_vocabulary(network, state)
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
@@ -101,6 +102,15 @@ def load(name: str, network: nn.Module) -> nn.Module:
         )
     network.load_state_dict(state)
     return network.eval()
+
+
+def _shorten_vocabulary(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Leave out the words that came after a model was trained: they stand last in the vocabulary."""
+    for name, module in network.named_modules():
+        rows = state.get(f"{name}.weight")
+        if name.endswith("token_embedding") and rows is not None and len(rows) < len(module.weight):
+            module.weight = nn.Parameter(module.weight[: len(rows)].detach().clone())
+            module.num_embeddings = len(rows)
 
 
 def how_to_restore(name: str) -> str:

@@ -40,7 +40,7 @@ def draw_clips(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def draw_pairs(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions (b, n), clips (b, 3, 17, 32, 32), and the attribute codes of both (b, 12)."""
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and the attribute codes of both (b, 15)."""
     return words.caption_pairs(held_out.draw_scenes(config.batch_size, rng), rng)
 
 

@@ -17,7 +17,7 @@ from minivid.measure.stats import proportion_row, row, with_bar
 from minivid.world import captions, held_out, render, scene
 
 SUBJECT_ATTRIBUTES = ("digit", "colour", "heading", "hums")  # what is said of a digit
-SCENE_ATTRIBUTES = ("camera", "light", "style")
+SCENE_ATTRIBUTES = ("camera", "light", "style", "slow_motion")
 
 Generate = Callable[[Sequence[str], int], Tensor]  # prompts and a seed -> clips (b, 3, f, h, w)
 Features = Callable[[Tensor], Tensor]  # clips (b, 3, f, h, w) -> (b, d)
@@ -25,6 +25,8 @@ Features = Callable[[Tensor], Tensor]  # clips (b, 3, f, h, w) -> (b, d)
 
 def agreement(asked: scene.Description, observed: scene.Description) -> dict[str, bool]:
     """Which of the attributes asked for are there; what was left unsaid agrees with anything.
+
+    A camera that tracks a digit is right where it tracks that digit.
 
     Two digits count as right when both are. Which of the observed is meant their colours say first, where
     they do not then the digits, the headings, and which of them hum.
@@ -42,6 +44,7 @@ def agreement(asked: scene.Description, observed: scene.Description) -> dict[str
     counted = len(asked.subjects) == len(observed.subjects)
     right = {key: counted and all(_fits(a, o, key) for a, o in pairs) for key in SUBJECT_ATTRIBUTES}
     right |= {key: _fits(asked, observed, key) for key in SCENE_ATTRIBUTES}
+    right["camera"] &= all(_fits(a, o, "followed") for a, o in pairs)
     return right | {"all_attributes": all(right.values())}
 
 

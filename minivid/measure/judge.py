@@ -1,27 +1,29 @@
 """The judge: a clip goes in, what a viewer would say is in it comes out.
 
 What can be measured is measured: the camera and the light by holding the clip's grey parts against
-empty rooms drawn by the simulator, colours and positions by looking for each colour's ink, the heading from
-where the ink goes in the first half second, a hum from brightness that swells. Only "which digit is
+empty rooms drawn by the simulator (see `room`), colours and positions by looking for each colour's ink, the
+heading from where the ink goes in the first half second, slow motion from how fast it goes, a hum from
+brightness that swells. Only "which digit is
 this, and is it filled or outlined?" takes a network, a small one that sees a single colour's ink
 cut out of a frame. The judge is the world read backwards, so it is the one network that knows the world.
 """
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from einops import repeat
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
+from torch.nn.functional import avg_pool2d, grid_sample
 
 from minivid import weights
 from minivid.formats import frame_times
+from minivid.measure import room
 from minivid.world import render
 from minivid.world.scene import (
-    CAMERAS,
     COLOURS,
     HEADINGS,
-    LIGHTS,
     QUIET_START,
     STYLES,
     Description,
@@ -34,6 +36,11 @@ MIN_INK_AROUND = 0.05  # mean ink of a sixth of the frame around a pixel: less i
 NOISE_AROUND = 0.45  # and this much of the usual noise on top
 MIN_INK = 0.004  # of a frame of one short side squared: less is a stray edge, not a digit
 MIN_SECOND_INK = 0.22  # of the first colour's ink: less is where two colours mix
+STAYS, MIDDLE = 0.03, 0.12  # short sides: a tracked digit moves less than this, and stays this near
+BETTER = 3e-4  # by so much must tracking fit the room better than any other word
+CLEAR = 0.85  # of a digit's usual area: with less of it in sight, its middle is elsewhere
+SLOWEST = 0.275  # short sides a second: digits that are slower on average are in slow motion
+WINDOW = 5  # frames in which a speed is measured
 HUM_VARIATION = 0.13  # standard deviation over mean of a digit's brightness above which it hums
 
 _INKS = torch.tensor(list(COLOURS.values()))
@@ -45,13 +52,18 @@ class Observation:
     """What the judge saw in one clip. Subjects are those of `description`, most ink first.
 
     digits: (subjects, f), the digit read in each frame, -1 where it is hidden; positions: (subjects, f, 2)
-    centres of the ink in the room; brightness: (subjects, f), 1 in full light.
+    centres of the ink in the room; brightness: (subjects, f), 1 in full light; clear: (subjects, f), whether
+    all of the digit can be seen; camera_path: (f, 3), where the camera points in the room and how much of it it
+    sees; shapes: (subjects, f, CROP, CROP), the ink around each position, in its own brightness.
     """
 
     description: Description
     digits: Tensor
     positions: Tensor
     brightness: Tensor
+    clear: Tensor
+    camera_path: Tensor
+    shapes: Tensor
 
     @property
     def identity(self) -> bool:
@@ -92,39 +104,60 @@ class Judge(nn.Module):
                 "the clip has values that are NaN or infinite: nothing can be read in it."
             )
         rgb = (video.float() + 1) / 2
-        frames, height, width = video.shape[2:]
-        camera, light = fit_room(rgb)  # unclamped: clamped noise would brighten the dark
-        centre, view = render.camera([CAMERAS[i] for i in camera], frame_times(frames))
+        seconds = frame_times(video.shape[2])
         ink = find_ink(rgb.clamp(0, 1))
         clips, colours = pick_colours(ink)
         own_ink = ink[clips, colours]
-        positions, area, brightness = locate(own_ink, centre[clips], view[clips])
-        lit = render.light([LIGHTS[i] for i in light], frame_times(frames))[clips]
+        offsets, area, brightness = locate(own_ink)
+        seen = see_room(rgb, clips, offsets, area)  # unclamped: clamped noise would brighten the dark
+        centre, view = seen.centre[clips], seen.view[clips]
+        positions, area = centre + view[..., None] * offsets, area * view**2
+        lit = render.light(seen.lights, seconds)[clips]
         others = ink[clips].sum(1) - own_ink
-        crops = crop_digits(own_ink, others, brightness, positions, centre[clips], view[clips])
+        crops = crop_digits(own_ink, others, brightness, offsets, view)
         logits = self(crops.flatten(0, 1))
         digit, style = (x.log_softmax(-1).unflatten(0, own_ink.shape[:2]) for x in logits)
         visible = area > 0.35 * area.amax(1, keepdim=True)
+        clear = area > CLEAR * area.quantile(0.8, 1, keepdim=True)
         named = torch.where(visible, digit.argmax(-1), -1)
         digit = (digit * visible[..., None]).sum(1).argmax(-1)
         style = (style * visible[..., None]).sum(1)
-        heading = _heading(positions, frame_times(frames))
+        heading = _heading(positions, seconds)
+        speed = _speed(positions, seconds)
         hums = _variation(brightness / lit, visible) > HUM_VARIATION
 
         found = []
         for clip in range(len(video)):
             rows = (clips == clip).nonzero()[:, 0]
             subjects = tuple(
-                Subject(int(digit[r]), list(COLOURS)[colours[r]], heading[r], bool(hums[r]))
+                Subject(
+                    int(digit[r]),
+                    list(COLOURS)[colours[r]],
+                    heading[r],
+                    bool(hums[r]),
+                    int(r) == seen.tracked[clip],
+                )
                 for r in rows
             )
             words = Description(
                 subjects,
-                CAMERAS[camera[clip]],
-                LIGHTS[light[clip]],
+                seen.cameras[clip],
+                seen.lights[clip],
                 STYLES[style[rows].sum(0).argmax()],
+                bool(speed[rows].mean() < SLOWEST),
             )
-            found.append(Observation(words, named[rows], positions[rows], (brightness / lit)[rows]))
+            path = torch.cat([seen.centre[clip], seen.view[clip, :, None]], -1)
+            found.append(
+                Observation(
+                    words,
+                    named[rows],
+                    positions[rows],
+                    (brightness / lit)[rows],
+                    clear[rows],
+                    path,
+                    crops[rows, :, 0],
+                )
+            )
         return found
 
     @torch.no_grad()
@@ -144,24 +177,6 @@ def _stage(inputs: int, outputs: int) -> list[nn.Module]:
     for width in (inputs, outputs):
         layers += [nn.Conv2d(width, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()]
     return [*layers, nn.MaxPool2d(2)]
-
-
-def fit_room(rgb: Tensor) -> tuple[list[int], list[int]]:
-    """Which camera and which light fit the grey parts of a clip best, as indices.
-
-    rgb: (b, 3, f, h, w) in [0, 1]. The squared error to every empty room, over pixels without colour.
-    """
-    frames, height, width = rgb.shape[2:]
-    cameras, lights = zip(*((c, lit) for c in CAMERAS for lit in LIGHTS), strict=True)
-    rooms = render.empty_rooms(cameras, lights, frames, height, width).flatten(1)
-    colourful = rgb.amax(1) - rgb.amin(1)
-    spread = max_pool2d(colourful, 3, 1, 1)  # edges of ink are grey enough to mislead
-    typical = spread.flatten(1)[:, ::7].median(1).values[:, None]
-    weight = torch.exp(-((spread.flatten(1) / (0.04 + typical)) ** 2))
-    grey = rgb.mean(1).flatten(1)
-    error = weight @ rooms.square().T - 2 * (weight * grey) @ rooms.T
-    best = error.argmin(1)
-    return (best // len(LIGHTS)).tolist(), (best % len(LIGHTS)).tolist()
 
 
 def find_ink(rgb: Tensor) -> Tensor:
@@ -198,34 +213,65 @@ def pick_colours(ink: Tensor) -> tuple[Tensor, Tensor]:
     return clips, which[clips, rank]
 
 
-def locate(own_ink: Tensor, centre: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where one colour's ink is: (n, f, h, w) -> positions in the room (n, f, 2), area and brightness (n, f).
+class Seen(NamedTuple):
+    """What is seen of the room in b clips: words, and the camera's path, (b, f, 2) and (b, f).
 
-    centre, view: the camera's, (n, f, 2) and (n, f). Area in room units. A frame without ink keeps
-    the place of the nearest frame before it.
+    tracked: for each clip which of the subjects of all clips the camera follows, -1 for none.
+    """
+
+    cameras: list[str]
+    lights: list[str]
+    centre: Tensor
+    view: Tensor
+    tracked: list[int]
+
+
+def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> Seen:
+    """The camera, its path and the light: rgb (b, 3, f, h, w); clips, offsets, area: of each subject.
+
+    A camera tracks a digit that stays in the middle, if the room does not move as another word says.
+    """
+    grey = room.grey_parts(rgb)
+    cameras, lights, error = room.fit_words(grey)
+    centre, view = render.camera(cameras, frame_times(rgb.shape[2]))
+    tracked = [-1] * len(rgb)
+    spread = offsets.std(1).norm(dim=-1) if rgb.shape[2] > 1 else torch.ones(len(offsets))
+    away = offsets.mean(1).norm(dim=-1)
+    for subject in ((spread < STAYS) & (away < MIDDLE)).nonzero()[:, 0].tolist():
+        clip = int(clips[subject])
+        one = room.Grey(*(part[clip : clip + 1] for part in grey))
+        path = room.search_path(one)
+        light, _ = room.fit_light(one, *path)
+        path = room.refine_path(one, *path, light)
+        light, left = room.fit_light(one, *path)
+        if error[clip] - left > BETTER:
+            cameras[clip], (lights[clip],) = "track", light
+            (centre[clip],), (view[clip],) = path
+            tracked[clip], error[clip] = subject, left[0]
+    return Seen(cameras, lights, *room.refine_path(grey, centre, view, lights), tracked)
+
+
+def locate(own_ink: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where one colour's ink is in the frame: (n, f, h, w) -> offsets from the middle (n, f, 2), in short
+    sides of the frame, area in the same unit and brightness (n, f).
+
+    A frame without ink keeps the place of the nearest frame before it.
     """
     height, width = own_ink.shape[-2:]
     bright = _brightest(own_ink)
     mass = own_ink.sum((2, 3))
     x, y = ((torch.arange(n) + 0.5 - n / 2) / min(height, width) for n in (width, height))
-    offset = (
+    offsets = (
         torch.stack([own_ink.sum(2) @ x, own_ink.sum(3) @ y], -1) / mass.clamp(min=1e-6)[..., None]
     )
-    positions = centre + view[..., None] * offset
-    area = mass / bright.clamp(min=0.05) / min(height, width) ** 2 * view**2
-    for frame in range(1, positions.shape[1]):
+    for frame in range(1, offsets.shape[1]):
         hidden = mass[:, frame] < 1e-3
-        positions[hidden, frame] = positions[hidden, frame - 1]
-    return positions, area, bright
+        offsets[hidden, frame] = offsets[hidden, frame - 1]
+    return offsets, mass / bright.clamp(min=0.05) / min(height, width) ** 2, bright
 
 
 def crop_digits(
-    own_ink: Tensor,
-    other_ink: Tensor,
-    bright: Tensor,
-    positions: Tensor,
-    centre: Tensor,
-    view: Tensor,
+    own_ink: Tensor, other_ink: Tensor, bright: Tensor, offsets: Tensor, view: Tensor
 ) -> Tensor:
     """Crop what the network sees around a digit: (n, f, h, w) -> (n, f, 2, CROP, CROP).
 
@@ -235,7 +281,7 @@ def crop_digits(
     n, frames, height, width = own_ink.shape
     short = min(height, width)
     scale = repeat(torch.tensor([short / width, short / height]), "xy -> n f xy", n=n, f=frames)
-    offset = 2 * (positions - centre) / view[..., None] * scale
+    offset = 2 * offsets * scale
     axis = ((torch.arange(CROP) + 0.5) / CROP - 0.5) * CROP_SIDE
     window = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
     grid = (
@@ -257,11 +303,9 @@ def portrait_crops(images: Tensor) -> tuple[Tensor, Tensor]:
     colours = ink.sum((2, 3, 4)).argmax(1)
     own_ink = ink[torch.arange(len(ink)), colours]
     view = torch.full((len(ink), 1), 0.43 / render.PORTRAIT_FILL)
-    centre = torch.zeros(len(ink), 1, 2)
-    positions, _, bright = locate(own_ink, centre, view)
-    return crop_digits(own_ink, ink.sum(1) - own_ink, bright, positions, centre, view)[
-        :, 0
-    ], colours
+    offsets, _, bright = locate(own_ink)
+    others = ink.sum(1) - own_ink
+    return crop_digits(own_ink, others, bright, offsets, view)[:, 0], colours
 
 
 def _brightest(ink: Tensor) -> Tensor:
@@ -281,6 +325,19 @@ def _heading(positions: Tensor, seconds: Tensor) -> list[str]:
     compass = torch.tensor(list(HEADINGS.values()))
     away = (angle[:, None] - compass + 180).remainder(360) - 180
     return [list(HEADINGS)[i] for i in away.abs().argmin(1)]
+
+
+def _speed(positions: Tensor, seconds: Tensor) -> Tensor:
+    """How fast digits fly, in short sides a second: (n, f, 2) -> (n,).
+
+    Lines through WINDOW frames each, and of their slopes a high quantile: some are bent by a wall.
+    """
+    if positions.shape[1] < WINDOW:
+        return torch.full((len(positions),), math.inf)
+    when = seconds[:WINDOW].float() - seconds[:WINDOW].float().mean()
+    windows = positions.unfold(1, WINDOW, 1)  # (n, windows, 2, WINDOW)
+    slopes = windows @ (when / when.square().sum())
+    return slopes.norm(dim=-1).quantile(0.75, 1)
 
 
 def _variation(brightness: Tensor, visible: Tensor) -> Tensor:

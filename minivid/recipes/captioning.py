@@ -31,20 +31,23 @@ def drop_captions(
 
 
 def attribute_codes(descriptions: Sequence[scene.Description]) -> Tensor:
-    """Descriptions as rows of numbers, NOT_SAID where nothing is said: (n, 12).
+    """Descriptions as rows of numbers, NOT_SAID where nothing is said: (n, 15).
 
-    How many digits, camera, light, style; then digit, colour, heading, hum of the first, and of the second.
+    How many digits, camera, light, style, slow motion; then digit, colour, heading, hum of the first and
+    whether the camera follows it, and of the second.
     """
 
     def subject(one: scene.Subject | None) -> list[int]:
         if one is None:
-            return [NOT_SAID] * 4
+            return [NOT_SAID] * 5
         values = ((one.digit, scene.DIGITS), (one.colour, tuple(scene.COLOURS)))
         values += ((one.heading, tuple(scene.HEADINGS)), (one.hums, (False, True)))
+        values += ((one.followed, (False, True)),)
         return [NOT_SAID if value is None else among.index(value) for value, among in values]
 
     def code(d: scene.Description) -> list[int]:
         values = ((d.camera, scene.CAMERAS), (d.light, scene.LIGHTS), (d.style, scene.STYLES))
+        values += ((d.slow_motion, (False, True)),)
         shared = [NOT_SAID if value is None else among.index(value) for value, among in values]
         first, second = [*d.subjects, None][:2]
         return [len(d.subjects), *shared, *subject(first), *subject(second)]
@@ -53,13 +56,13 @@ def attribute_codes(descriptions: Sequence[scene.Description]) -> Tensor:
 
 
 def captions_fit(codes: Tensor, shown: Tensor) -> Tensor:
-    """Which caption says nothing wrong of which clip, by their codes: (a, 12), (b, 12) -> (a, b) booleans.
+    """Which caption says nothing wrong of which clip, by their codes: (a, 15), (b, 15) -> (a, b) booleans.
 
     See `adherence.agreement`.
     """
     asked, there = codes[:, None], shown[None]
     agrees = (asked == there) | (asked < 0)
-    shared, first, second = agrees[..., :4].all(-1), slice(4, 8), slice(8, 12)
+    shared, first, second = agrees[..., :5].all(-1), slice(5, 10), slice(10, 15)
     straight = agrees[..., first].all(-1) & agrees[..., second].all(-1)
     swapped = (asked[..., first] == there[..., second]) | (asked[..., first] < 0)
     back = (asked[..., second] == there[..., first]) | (asked[..., second] < 0)

@@ -23,7 +23,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     """
     height, width = _SIZES[int(torch.randint(len(_SIZES), (), generator=rng))]
     room, n = render.room_for(height, width), config.batch_size
-    scenes = random_scenes.draw_scenes(n, rng, random_scenes.FULL, room)
+    scenes = random_scenes.draw_scenes(n, rng, random_scenes.DIRECTED, room)
     video = (render.video(scenes, 5, height, width) + 1) / 2
     video = (video + 0.03 * torch.randn(video.shape, generator=rng)).clamp(0, 1)
     bodies = [(i, body) for i, one in enumerate(scenes) for body in one.bodies]
@@ -31,13 +31,13 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     colours = torch.tensor([list(scene.COLOURS).index(body.colour) for _, body in bodies])
     ink = judge.find_ink(video)
     own_ink = ink[clips, colours]
-    centre, view = render.camera([one.camera for one in scenes], frame_times(5))
-    centre, view = centre[clips], view[clips]
-    positions, area, bright = judge.locate(own_ink, centre, view)
-    positions = positions + 0.03 * torch.randn(positions.shape, generator=rng)
+    view = render.camera_paths(scenes, frame_times(5))[1][clips]
+    offsets, area, bright = judge.locate(own_ink)
+    area = area * view**2
+    offsets = offsets + 0.03 * torch.randn(offsets.shape, generator=rng) / view[..., None]
     zoomed = view / (1 + 0.06 * torch.randn(view.shape, generator=rng))
     other_ink = ink[clips].sum(1) - own_ink
-    crops = judge.crop_digits(own_ink, other_ink, bright, positions, centre, zoomed)
+    crops = judge.crop_digits(own_ink, other_ink, bright, offsets, zoomed)
     visible = area > 0.35 * area.amax(1, keepdim=True)
     digits = torch.tensor([body.digit for _, body in bodies])[:, None].expand_as(visible)
     styles = torch.tensor([scene.STYLES.index(scenes[i].style) for i, _ in bodies])

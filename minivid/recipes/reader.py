@@ -38,8 +38,9 @@ def quiz(scenes: Sequence[scene.Scene], rng: torch.Generator) -> tuple[Tensor, .
     descriptions = [captions.parse(sentence) for sentence in sentences]
     by_colour = torch.rand(len(descriptions), 2, generator=rng) < 0.5
     questions = torch.zeros(len(descriptions), 2, dtype=torch.long)
-    sentence_answers, subjects = attribute_codes(descriptions).split([4, 8], 1)
-    subjects = subjects.unflatten(1, (2, 4))
+    sentence_answers, subjects = attribute_codes(descriptions).split([5, 10], 1)
+    sentence_answers = sentence_answers[:, :4]  # the full world knows no slow motion, and no tracking
+    subjects = subjects.unflatten(1, (2, 5))[..., :4]
     subjects[..., 3].clamp_(min=0)  # a digit that is not called humming does not hum
     answers = torch.full_like(subjects, NOT_SAID)
     for row, description in enumerate(descriptions):
@@ -94,7 +95,7 @@ def build() -> text.CaptionReader:
         len(TOKENIZER.words),
         len(COLOURS) + len(scene.DIGITS),
         (len(scene.DIGITS), len(COLOURS), len(HEADINGS), 2),
-        (2, len(scene.CAMERAS), len(scene.LIGHTS), len(scene.STYLES)),
+        (2, len(random_scenes.FULL.cameras), len(scene.LIGHTS), len(scene.STYLES)),
     )
 
 

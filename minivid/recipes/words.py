@@ -12,7 +12,7 @@ from minivid import weights
 from minivid.formats import DEFAULT_FORMAT
 from minivid.measure.stats import proportion_row
 from minivid.models import text
-from minivid.pipeline import TOKENIZER
+from minivid.pipeline import TOKENIZER, require_known
 from minivid.recipes.captioning import attribute_codes, captions_fit, write_captions
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
@@ -20,7 +20,7 @@ from minivid.world import captions, random_scenes, render, scene
 
 
 def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
-    """Captions (b, n), clips (b, 3, 17, 32, 32), and the attribute codes of both (b, 12).
+    """Captions (b, n), clips (b, 3, 17, 32, 32), and the attribute codes of both (b, 15).
 
     One world a batch, so that a clip's neighbours are its peers; some captions leave things out.
     """
@@ -81,7 +81,7 @@ def encode_prompts(prompts: Sequence[str]) -> Tensor:
 @torch.no_grad()
 def encode_tokens(tokens: Tensor) -> Tensor:
     """Pooled text of tokens, by the frozen text encoder: (b, n) -> (b, d)."""
-    return encoders().text(tokens)[1]
+    return encoders().text(require_known(tokens, encoders().text, "`words`"))[1]
 
 
 @torch.no_grad()

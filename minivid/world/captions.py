@@ -1,7 +1,8 @@
 """Scenes to sentences and back, by a grammar small enough to print.
 
-    sentence = subject motion ["and" subject motion] {"," (camera | light | style)}
+    sentence = subject motion ["and" subject motion] {"," (camera | light | style | "in slow motion")}
     subject  = "a" ["humming"] [colour] digit        motion = [verb direction]
+    camera   = "the camera follows the" [colour] digit | "the camera pans left" | …
 
 `write` picks among several phrasings and may leave attributes unsaid; `parse` reads every sentence of the
 grammar back without loss, clauses in any order, and answers anything else with the nearest thing it knows.
@@ -36,14 +37,18 @@ CAMERA = {
         f"zoom {way}": (f"the camera zooms {way}", f"a zoom {way}", f"zooming {way}")
         for way in ("in", "out")
     },
+    "track": ("a tracking shot",),
+    "from above": ("seen from above", "an aerial view", "from high above"),
 }
+FOLLOWS = ("the camera follows", "the camera tracks", "a tracking shot of")  # … the red 3
 LIGHT = {
     "steady": ("the light is steady", "in steady light"),
     "brightens": ("the light brightens", "it gets brighter"),
     "dims": ("the light dims", "it gets darker"),
 }
 STYLE = {"filled": ("filled", "drawn filled"), "outlined": ("outlined", "drawn in outline")}
-CLAUSES = {"camera": CAMERA, "light": LIGHT, "style": STYLE}
+SLOW_MOTION = {True: ("in slow motion", "slowed down", "at half speed")}
+CLAUSES = {"camera": CAMERA, "light": LIGHT, "style": STYLE, "slow_motion": SLOW_MOTION}
 
 _MEANING = {
     phrase: (attribute, value)
@@ -63,18 +68,21 @@ _ENDS = tuple(
     for rest in ("", "3", "red 3", "a 3")
     for way in ("", "right", "moves right", "the right")
 )
-VOCABULARY = sorted(
-    {"a", "an", "the", "and", "digit", "humming", *COLOURS, *NUMBERS, *map(str, range(10)), *VERBS}
-    | {word for phrase in (*_HEADING, *_MEANING) for word in phrase.split()}
-)
+_WORDS = {"a", "an", "the", "and", "digit", "humming", "it", "first", "second", *COLOURS, *NUMBERS}
+_WORDS |= {*map(str, range(10)), *VERBS}
+_WORDS |= {word for phrase in (*_HEADING, *_MEANING, *FOLLOWS) for word in phrase.split()}
+# Words that came later stand last: what a model has learned of the others stays where it is.
+_LATER = ("above", "aerial", "at", "first", "follows", "from", "half", "high", "motion", "of", "second",
+          "seen", "shot", "slow", "slowed", "speed", "tracking", "tracks", "view")  # fmt: skip
+VOCABULARY = [*sorted(_WORDS - {*_LATER}), *_LATER]
 
 
 def write(description: Description, rng: torch.Generator | None = None, keep: float = 1.0) -> str:
     """Say a description in one sentence.
 
     rng: picks among the phrasings; without one, the first of each is used. keep: probability with which each
-    attribute but the digit is said. A digit that does not hum is simply not called humming. Raises ValueError
-    where something is to be left out by chance, without an rng.
+    attribute but the digit is said. A digit that does not hum is simply not called humming, nor is it said that
+    time runs as usual. Raises ValueError where something is to be left out by chance, without an rng.
     """
     if keep < 1 and rng is None:
         raise ValueError(f"keep={keep} leaves things out by chance: give an rng.")
@@ -93,11 +101,44 @@ def write(description: Description, rng: torch.Generator | None = None, keep: fl
             words += [choose(VERBS), choose(DIRECTIONS[one.heading])]
         return _article(" ".join(filter(None, words)))
 
-    clauses = [" and ".join(map(subject, description.subjects))]
+    said = list(map(subject, description.subjects))
+    clauses = [" and ".join(said)]
+    followed = [k for k, one in enumerate(description.subjects) if one.followed]
     for attribute, phrases in CLAUSES.items():
-        if mentions(value := getattr(description, attribute)):
-            clauses.append(choose(phrases[value]))
+        value = getattr(description, attribute)
+        if value in phrases and mentions(value):
+            if value == "track" and followed:
+                clauses.append(f"{choose(FOLLOWS)} {_refer(said, *followed)}")
+            else:
+                clauses.append(choose(phrases[value]))
     return ", ".join(clauses)
+
+
+def _refer(said: list[str], followed: int) -> str:
+    """How a caption that says these subjects calls one of them again: "the red 3", "the first digit"."""
+    subjects = [_SUBJECT.fullmatch(one) for one in said]
+    short = " ".join(filter(None, ("the", *subjects[followed].group("colour", "digit"))))
+    return short if _referred(short, subjects) == [followed] else f"the {ORDINALS[followed]} digit"
+
+
+def _referred(text: str, subjects: list[re.Match]) -> list[int]:
+    """Which of a sentence's subjects a clause means by "the red 3", "the second digit" or "it"."""
+    if text == "it":
+        return [*range(len(subjects))]
+    if text in (ways := [f"the {one} digit" for one in ORDINALS]):
+        return [k for k in range(len(subjects)) if ways[k] == text]
+    meant = _SUBJECT.fullmatch(text)
+    if meant is None or meant["hums"] or meant["heading"]:
+        raise _UnknownError(text)
+    found = []
+    for k, one in enumerate(subjects):
+        same_digit = meant["digit"] == "digit" or _number(meant["digit"]) == _number(one["digit"])
+        if same_digit and meant["colour"] in (None, one["colour"]):
+            found.append(k)
+    return found
+
+
+ORDINALS = ("first", "second")
 
 
 def parse(sentence: str) -> Description:
@@ -119,26 +160,39 @@ class _UnknownError(ValueError):
 def _read(sentence: str) -> Description:
     """What `parse` gives, with a bare error where something is not understood."""
     clauses = [part.strip() for part in " ".join(sentence.lower().split()).rstrip(".").split(",")]
-    found: dict[str, str] = {}
-    subjects: tuple[Subject, ...] | None = None
+    found: dict[str, tuple] = {}  # of each attribute its value, and the clause that says so
+    subjects: list[re.Match] | None = None
+    followed = ""
     for clause in clauses:
         if not clause and len(clauses) > 1:
             raise ValueError(f"a comma in {quote.repr(sentence)} has nothing before or behind it.")
-        if clause in _MEANING:
-            attribute, value = _MEANING[clause]
-            if found.get(attribute, value) != value:
+        follows = next((way for way in FOLLOWS if clause.startswith(f"{way} ")), None)
+        if clause in _MEANING or follows:
+            attribute, value = ("camera", "track") if follows else _MEANING[clause]
+            whom = clause.removeprefix(follows).strip() if follows else ""
+            before, *_ = found.setdefault(attribute, (value, clause))
+            if before != value or (whom and followed not in ("", whom)):
                 raise ValueError(
-                    f"two different things are said of the {attribute}: "
-                    f"{found[attribute]!r} and {value!r}. Keep one."
+                    f"two different things are said of the {attribute.replace('_', ' ')}: "
+                    f"{found[attribute][1]!r} and {clause!r}. Keep one."
                 )
-            found[attribute] = value
+            followed = followed or whom
         elif subjects is None:
-            subjects = tuple(map(_read_subject, clause.split(" and ")))
+            subjects = [_match_subject(one) for one in clause.split(" and ")]
         else:
             raise _UnknownError(clause)
     if subjects is None:
         raise ValueError(f"{quote.repr(sentence)} names no digit. Begin with one: {EXAMPLE!r}.")
-    return Description(subjects, **found)
+    read = [_subject(one) for one in subjects]
+    if followed:
+        meant = _referred(followed, subjects)
+        if len(meant) != 1:
+            raise ValueError(
+                f"{followed!r}, which the camera follows, is {len(meant)} of the digits in "
+                f"{quote.repr(sentence)}: name one of them, as in 'the camera follows the first digit'."
+            )
+        read[meant[0]] = replace(read[meant[0]], followed=True)
+    return Description(tuple(read), **{key: value for key, (value, _) in found.items()})
 
 
 def begins(words: str) -> bool:
@@ -146,7 +200,7 @@ def begins(words: str) -> bool:
     *before, last = (" ".join(part.split()) for part in words.lower().split(","))
     if any(_understood(", ".join([*before, f"{last} {end}".strip()])) for end in _ENDS):
         return True
-    ways = [phrase for phrase in _MEANING if f"{phrase} ".startswith(f"{last} ")]
+    ways = [phrase for phrase in (*_MEANING, *_FOLLOWING) if f"{phrase} ".startswith(f"{last} ")]
     return any(
         _understood(", ".join([*before, phrase, *digits]))
         for phrase in ways
@@ -164,6 +218,8 @@ def completions(text: str, most: int = 40) -> list[str]:
         description = parse(done)
         left = [key for key in CLAUSES if getattr(description, key) is None]
         found += [f"{done}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
+        if "camera" in left:
+            found += [way for way in (f"{done}, {FOLLOWS[0]} {k}" for k in _WHOM) if _understood(way)]
     elif done and _understood(f"{done}, a 3"):
         found.append(f"{done}, a")
     return [one for one in found if one != text][:most]
@@ -177,26 +233,42 @@ def _understood(sentence: str) -> bool:
     return True
 
 
+_WHOM = ["it", *(f"the {one} digit" for one in ORDINALS)]
+_NAMES = [*NUMBERS, *map(str, range(10)), "digit"]
+_FOLLOWING = [
+    f"{way} {whom}"
+    for way in FOLLOWS
+    for whom in (*_WHOM, *(f"the {c} {n}" for c in COLOURS for n in _NAMES), *(f"the {n}" for n in _NAMES))
+]
 EXAMPLE = (
     "a red 3 moves right and a blue 7 moves up, the camera pans left, the light dims, outlined"
 )
 
 
 def as_parsed(description: Description) -> Description:
-    """What `parse` gives back for a fully written description: an unhummed digit is left unsaid."""
-    subjects = tuple(replace(one, hums=one.hums or None) for one in description.subjects)
-    return replace(description, subjects=subjects)
+    """What `parse` gives back for a fully written description: what is not so is left unsaid."""
+    subjects = tuple(
+        replace(one, hums=one.hums or None, followed=one.followed or None)
+        for one in description.subjects
+    )
+    return replace(description, subjects=subjects, slow_motion=description.slow_motion or None)
 
 
-def _read_subject(text: str) -> Subject:
+def _match_subject(text: str) -> re.Match:
     match = _SUBJECT.fullmatch(text)
     if match is None:
         raise _UnknownError(text)
-    word, heading = match["digit"], match["heading"]
-    digit = None if word == "digit" else NUMBERS.index(word) if word in NUMBERS else int(word)
-    return Subject(
-        digit, match["colour"], heading and _HEADING[heading], bool(match["hums"]) or None
-    )
+    return match
+
+
+def _subject(match: re.Match) -> Subject:
+    heading = match["heading"] and _HEADING[match["heading"]]
+    return Subject(_number(match["digit"]), match["colour"], heading, bool(match["hums"]) or None)
+
+
+def _number(word: str) -> int | None:
+    """The digit that a word names; None for "digit"."""
+    return None if word == "digit" else NUMBERS.index(word) if word in NUMBERS else int(word)
 
 
 def _not_understood(part: str, sentence: str) -> str:

@@ -80,7 +80,32 @@ def strokes(digits: Sequence[int], aspects: Tensor, hands: Sequence[int], bold: 
         for d, u in zip(digits, uniforms[:, 0].tolist(), strict=True)
     ]
     pen = 0.17 + 0.06 * uniforms[:, 1] + 0.07 * bold
-    ends = _bend(_SEGMENTS[which], uniforms[:, 2:])
+    return _fill_box(_bend(_SEGMENTS[which], uniforms[:, 2:]), aspects, pen)
+
+
+Strokes = Sequence[Sequence[tuple[float, float]]]
+
+
+def drawn(glyph: Strokes, aspect: float, bold: bool = False) -> Tensor:
+    """A glyph of one's own, as `strokes` gives digits: signed distance to its ink's edge, (SIZE, SIZE).
+
+    glyph: strokes of two points or more, (x to the right, y down), at any scale: it is made to fill its box,
+    of which aspect is width / height; a smooth curve goes through the points of a stroke. Raises ValueError
+    for a stroke of fewer points, and for a glyph without width or height.
+    """
+    for stroke in glyph:
+        if len(stroke) < 2 or not all(math.isfinite(x + y) for x, y in stroke):
+            raise ValueError(f"a stroke of {stroke}: give two points (x, y) or more.")
+    ends = torch.tensor(np.concatenate([_smooth(list(stroke)) for stroke in glyph])).float()[None]
+    extent = ends.amax((1, 2)) - ends.amin((1, 2))
+    if extent.amin() <= 0.01 * extent.amax():
+        raise ValueError(f"a glyph of {extent[0].tolist()}: it needs some width and some height.")
+    pen = torch.tensor([0.20 + 0.07 * bold])
+    return _fill_box(ends, torch.tensor([aspect]), pen)[0]
+
+
+def _fill_box(ends: Tensor, aspects: Tensor, pen: Tensor) -> Tensor:
+    """The signed distance to ink that fills its box: segments (n, s, 2, 2) -> (n, SIZE, SIZE)."""
     low, high = ends.amin((1, 2), keepdim=True), ends.amax((1, 2), keepdim=True)
     box = torch.stack([aspects, torch.ones_like(aspects)], -1) - pen[:, None]
     ends = ((ends - low) / (high - low) - 0.5) * rearrange(box, "n xy -> n 1 1 xy")

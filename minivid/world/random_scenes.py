@@ -1,7 +1,8 @@
 """Scenes drawn at random: which world they are of, and how each is drawn from a seed.
 
-The easy world has one filled digit, a still camera, steady light and no hum; the full world has everything.
-The same seed gives the same scenes on every platform.
+The easy world has one filled digit, a still camera, steady light and no hum; the full world adds a second
+digit, outlines, light, hums, pans and zooms; the directed world is the full one, some of whose scenes are
+tracked, seen from above or in slow motion. The same seed gives the same scenes on every platform.
 """
 
 from collections.abc import Sequence
@@ -27,20 +28,28 @@ from minivid.world.scene import (
 
 @dataclass(frozen=True)
 class World:
-    """Which scenes may be drawn: how many digits, which words, and how often a digit hums."""
+    """Which scenes may be drawn: how many digits, which words, and how often a digit hums.
+
+    directed: share of scenes whose camera is drawn anew, from DIRECTED_CAMERAS; slow_motion: share in slow
+    motion. Both are drawn last, so that all else of a seed's scenes is as in a world without.
+    """
 
     counts: tuple[int, ...] = (1, 2)
-    cameras: tuple[str, ...] = CAMERAS
+    cameras: tuple[str, ...] = CAMERAS[:7]
     lights: tuple[str, ...] = LIGHTS
     styles: tuple[str, ...] = STYLES
     hums: float = 0.3
+    directed: float = 0.0
+    slow_motion: float = 0.0
 
     def __post_init__(self):
         if not set(self.counts) <= {1, 2} or not self.counts:
             raise ValueError(f"counts={self.counts}: a scene has one digit or two.")
 
 
+DIRECTED_CAMERAS = CAMERAS[7:]
 FULL = World()
+DIRECTED = World(directed=0.25, slow_motion=0.25)
 EASY = World(counts=(1,), cameras=("still",), lights=("steady",), styles=("filled",), hums=0.0)
 
 
@@ -60,7 +69,39 @@ def draw_scenes(
     rng = generator(n, seed)
     table = torch.rand(n, 64, generator=rng, dtype=torch.float64).tolist()
     pairs = zip(table, descriptions or [None] * n, strict=True)
-    return [_draw_scene(_Uniforms(row), world, room, description) for row, description in pairs]
+    return [_directed(*_draw(row, world, room, asked), world, asked) for row, asked in pairs]
+
+
+LAST = 8  # of the numbers behind a scene: how it is directed
+
+
+def _draw(
+    row: list[float], world: World, room, description: Description | None
+) -> tuple[Scene, "_Uniforms"]:
+    """A scene as it is before it is directed, and the numbers that are left for that."""
+    scene = _draw_scene(_Uniforms(row[:-LAST]), world, room, description)
+    return scene, _Uniforms(row[-LAST:])
+
+
+def _directed(
+    scene: Scene, draw: "_Uniforms", world: World, description: Description | None
+) -> Scene:
+    """The scene with what its description, or else chance, says of a tracking camera and of slow motion."""
+    asked = description or Description(scene.describe().subjects)
+    redirected = draw.between(0, 1) < world.directed
+    drawn = draw.among(DIRECTED_CAMERAS)
+    camera = asked.camera or (drawn if redirected else scene.camera)
+    followed = [k for k, subject in enumerate(asked.subjects) if subject.followed]
+    free = [k for k, subject in enumerate(asked.subjects) if subject.followed is None]
+    tracked = draw.among(followed or free or range(len(scene.bodies)))
+    slow = draw.between(0, 1) < world.slow_motion
+    slow = slow if asked.slow_motion is None else asked.slow_motion
+    if slow:  # kept apart, to the eye, from slow digits in real time
+        bodies = tuple(
+            replace(body, speed=min(body.speed, 2 / 3 * body.speed + 0.1)) for body in scene.bodies
+        )
+        scene = replace(scene, bodies=bodies, slow_motion=True)
+    return replace(scene, camera=camera, tracked=tracked if camera == "track" else None)
 
 
 def generator(n: int, seed: int | torch.Generator) -> torch.Generator:
@@ -98,8 +139,8 @@ def _draw_scene(draw: _Uniforms, world: World, room, description: Description | 
         body = _draw_body(draw, subject, colour, world, room, len(description.subjects), bodies)
         taken.append(body.colour)
         bodies.append(body)
-    camera, light = description.camera or camera, description.light or light
-    return Scene(tuple(bodies), camera, light, description.style or style, room)
+    style = description.style or style
+    return Scene(tuple(bodies), camera, description.light or light, style, room)
 
 
 def _draw_body(

@@ -18,6 +18,7 @@ from minivid.world.scene import COLOURS, Scene
 
 VIEW = 1.08  # short sides that a still camera sees: the room and a rim around its walls
 PAN, ZOOM = 0.14, 0.14  # how far a moving camera goes to either side of the still one
+ABOVE = 1.5  # times as much is seen from above
 FLOOR, WALL, OUTSIDE = 0.16, 0.42, 0.04  # greys in full light
 WALL_WIDTH = 0.03
 DARKEST = 0.5  # the light at the dark end of "dims" and "brightens"
@@ -41,7 +42,7 @@ def video(
             f"{len(scenes)} scenes of {width}×{height} pixels: give at least one of each."
         )
     _check_aspect(scenes, height, width)
-    centre, view = camera([scene.camera for scene in scenes], seconds)
+    centre, view = camera_paths(scenes, seconds)
     x, y = _pixel_positions(centre, view, height, width)
     return _compose(scenes, seconds, x, y, view / min(height, width), hand)
 
@@ -56,10 +57,15 @@ def empty_rooms(
 ) -> Tensor:
     """Rooms without digits, one a camera and light: (b, frames, height, width), grey in [0, 1]."""
     seconds = frame_times(frames)
-    centre, view = camera(cameras, seconds)
+    rooms = rooms_on_path(*camera(cameras, seconds), height, width)
+    return rooms * light(lights, seconds)[..., None, None]
+
+
+def rooms_on_path(centre: Tensor, view: Tensor, height: int, width: int) -> Tensor:
+    """Rooms without digits, in full light, as cameras see them that point at (b, f, 2) and see (b, f)."""
     x, y = _pixel_positions(centre, view, height, width)
-    rooms = [room_for(height, width)] * len(cameras)
-    return _room(rooms, x, y, view / min(height, width)) * light(lights, seconds)[..., None, None]
+    rooms = [room_for(height, width)] * len(centre)
+    return _room(rooms, x, y, view / min(height, width))
 
 
 def portraits(
@@ -70,7 +76,7 @@ def portraits(
     centre = torch.stack([scene.positions(seconds)[0] for scene in scenes])
     view = torch.tensor([[scene.bodies[0].height / PORTRAIT_FILL] for scene in scenes])
     x, y = _pixel_positions(centre, view, size, size)
-    alone = [Scene(s.bodies[:1], s.camera, "steady", s.style, (1e3, 1e3)) for s in scenes]
+    alone = [Scene(s.bodies[:1], "still", "steady", s.style, (1e3, 1e3)) for s in scenes]
     return _compose(alone, seconds, x, y, view / size, hand)[:, :, 0]
 
 
@@ -93,7 +99,10 @@ def _compose(scenes, seconds: Tensor, x: Tensor, y: Tensor, pixel: Tensor, hand)
         outlined = torch.tensor([scenes[i].style == "outlined" for i in here])
         ink = _coverage(bodies, centre, outlined, x[here], y[here], pixel[here], hand)
         loud = torch.stack(
-            [b.hum.loudness(seconds) if b.hum else torch.ones_like(seconds) for b in bodies]
+            [
+                b.hum.loudness(scenes[i].rate * seconds) if b.hum else torch.ones_like(seconds)
+                for i, b in zip(here, bodies, strict=True)
+            ]
         )
         tint = torch.tensor([COLOURS[b.colour] for b in bodies])[:, :, None] * loud[:, None].float()
         behind = canvas[here] if len(here) < len(scenes) else canvas
@@ -111,6 +120,9 @@ def _coverage(bodies, centre, outlined, x, y, pixel, hand) -> Tensor:
     height = torch.tensor([b.height for b in bodies])
     aspect = torch.tensor([b.width / b.height for b in bodies])
     distance = hand([b.digit for b in bodies], aspect, [b.hand for b in bodies], outlined.float())
+    for k, body in enumerate(bodies):
+        if body.glyph:
+            distance[k] = glyphs.drawn(body.glyph, body.width / body.height, bool(outlined[k]))
     distance = torch.where(
         outlined[:, None, None], (distance + LINE / 2).abs() - LINE / 2, distance
     )
@@ -136,14 +148,36 @@ def _room(rooms, x: Tensor, y: Tensor, pixel: Tensor) -> Tensor:
     return WALL + (FLOOR - WALL) * floor + (OUTSIDE - WALL) * outside
 
 
+def camera_paths(scenes: Sequence[Scene], seconds: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the camera of each scene points and how much it sees: (b, f, 2) and (b, f), in short sides.
+
+    Raises ValueError for a camera path of another number of frames.
+    """
+    words = ["still" if scene.camera == "track" else scene.camera for scene in scenes]
+    centre, view = camera(words, seconds)
+    for k, scene in enumerate(scenes):
+        if scene.camera_path:
+            if len(scene.camera_path) != len(seconds):
+                raise ValueError(
+                    f"a camera path of {len(scene.camera_path)} frames for a clip of {len(seconds)}: give "
+                    "(x, y, view) for each frame."
+                )
+            path = torch.tensor(scene.camera_path)
+            centre[k], view[k] = path[:, :2], path[:, 2]
+        elif scene.camera == "track":
+            centre[k] = scene.positions(seconds)[scene.tracked].float()
+    return centre, view
+
+
 def camera(words: Sequence[str], seconds: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each camera points and how much it sees: (b, f, 2) and (b, f), in short sides."""
+    """The same for cameras whose path their word tells: every one but "track"."""
     duration = (
         2 * seconds.mean()
     )  # frames sit in the middle of their time, so this is the clip's end
     sweep = (2 * seconds / duration - 1).float()  # -1 … 1
     moves = torch.tensor([_MOVES[word] for word in words])[:, None] * sweep[:, None]
-    return PAN * moves[..., :2], VIEW * (1 + ZOOM * moves[..., 2])
+    usual = torch.tensor([ABOVE if word == "from above" else 1.0 for word in words])[:, None]
+    return PAN * moves[..., :2], VIEW * usual * (1 + ZOOM * moves[..., 2])
 
 
 _MOVES = {
@@ -154,6 +188,7 @@ _MOVES = {
     "pan down": (0.0, 1.0, 0.0),
     "zoom in": (0.0, 0.0, -1.0),
     "zoom out": (0.0, 0.0, 1.0),
+    "from above": (0.0, 0.0, 0.0),
 }
 
 

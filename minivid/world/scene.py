@@ -9,11 +9,14 @@ in a picture. Times are in seconds.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from minivid.formats import FRAMES_PER_SECOND
 
 DIGITS = tuple(range(10))
 COLOURS = {
@@ -25,9 +28,14 @@ COLOURS = {
     "purple": (0.85, 0.30, 0.95),
 }
 HEADINGS = {"right": 0.0, "down": 90.0, "left": 180.0, "up": 270.0}  # degrees, clockwise as seen
-CAMERAS = ("still", "pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out")
+CAMERAS = ("still", "pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out",
+           "track", "from above")  # fmt: skip
 LIGHTS = ("steady", "brightens", "dims")
 STYLES = ("filled", "outlined")
+SLOW_MOTION = 0.5  # how fast time runs in slow motion
+PUSHES = {"none": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+PUSH = 0.15  # short sides a second that one push adds to a digit's velocity
+FASTEST = 1.2  # short sides a second, along each axis, beyond which no push takes a digit
 
 QUIET_START = (
     0.5  # seconds before the first hit: four frames in which a viewer can read the heading
@@ -42,6 +50,7 @@ class Subject:
     colour: str | None = None
     heading: str | None = None
     hums: bool | None = None
+    followed: bool | None = None  # by a camera that tracks it
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Description:
     camera: str | None = None
     light: str | None = None
     style: str | None = None
+    slow_motion: bool | None = None
 
     def __post_init__(self):
         if len(self.subjects) not in (1, 2):
@@ -64,6 +74,12 @@ class Description:
         if len(set(colours)) < len(colours):
             raise ValueError(
                 f"both digits are {colours[0]}: give them different colours, it tells them apart."
+            )
+        followed = sum(bool(subject.followed) for subject in self.subjects)
+        if followed > (self.camera == "track"):
+            raise ValueError(
+                f"{followed} digits followed by a camera that is {self.camera!r}: one at most can be, by "
+                "one that is 'track'."
             )
         _allow("camera", self.camera, CAMERAS)
         _allow("light", self.light, LIGHTS)
@@ -87,8 +103,10 @@ class Body:
     """One digit in motion. Its ink touches all four sides of its box: a wall hit is a contact you see.
 
     start: centre of the box at 0 s; angle: degrees by which the flight leans off the heading;
-    speed: short sides a second; height and width of the box; hand: seed of the handwriting. Raises ValueError
-    for what cannot be.
+    speed: short sides a second; height and width of the box; hand: seed of the handwriting. pushes: a key of
+    PUSHES for each frame, which adds PUSH to the velocity when the frame begins, up to FASTEST. glyph: strokes
+    to be drawn in place of the digit, whose note it keeps, see `glyphs.drawn`. Raises ValueError for what
+    cannot be.
     """
 
     digit: int
@@ -101,6 +119,8 @@ class Body:
     width: float = 0.28
     hum: Hum | None = None
     hand: int = 0
+    pushes: tuple[str, ...] = ()
+    glyph: tuple[tuple[tuple[float, float], ...], ...] | None = None
 
     def __post_init__(self):
         _require("digit", self.digit, DIGITS)
@@ -109,6 +129,8 @@ class Body:
         sizes = {"speed": self.speed, "height": self.height, "width": self.width}
         if bad := [f"{name} {n}" for name, n in sizes.items() if not 0 <= n < math.inf]:
             raise ValueError(f"{', '.join(bad)}: allowed are finite numbers from 0.")
+        for push in self.pushes:
+            _require("push", push, PUSHES)
         if not abs(self.angle) <= 45:
             raise ValueError(f"an angle of {self.angle}°: it leans off the heading by 45° at most.")
 
@@ -129,15 +151,28 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that happens in a clip. Bodies are listed front to back; room is (width, height)."""
+    """Everything that happens in a clip. Bodies are listed front to back; room is (width, height).
+
+    tracked: which body a camera that is "track" follows; camera_path: for each frame where the camera points
+    in the room and how much of its short side it sees, (x, y, view), in place of what `camera` says.
+    slow_motion: motion, hums and the notes' decay take twice as long.
+    """
 
     bodies: tuple[Body, ...]
     camera: str = "still"
     light: str = "steady"
     style: str = "filled"
     room: tuple[float, float] = (1.0, 1.0)
+    slow_motion: bool = False
+    tracked: int | None = None
+    camera_path: tuple[tuple[float, float, float], ...] | None = None
 
     def __post_init__(self):
+        if (self.camera == "track") != (self.tracked in range(len(self.bodies))):
+            raise ValueError(
+                f"a camera that is {self.camera!r} and tracked={self.tracked}: a camera that is 'track' follows "
+                f"one of the bodies, 0 to {len(self.bodies) - 1}; any other follows none, None."
+            )
         self.describe()  # checks every word
         for what, word, allowed in (
             ("camera", self.camera, CAMERAS),
@@ -145,6 +180,9 @@ class Scene:
             ("style", self.style, STYLES),
         ):
             _require(what, word, allowed)
+        for x, y, view in self.camera_path or ():
+            if not (math.isfinite(x + y) and 0 < view < math.inf):
+                raise ValueError(f"a camera at ({x}, {y}) that sees {view}: give finite numbers.")
         for body in self.bodies:
             for side, at, size in zip(
                 self.room, body.start, (body.width, body.height), strict=True
@@ -159,18 +197,39 @@ class Scene:
                         f"lie within ±{(side - size) / 2:.3f} along that side."
                     )
 
+    @property
+    def rate(self) -> float:
+        """Seconds that pass in the room in a second of the clip."""
+        return SLOW_MOTION if self.slow_motion else 1.0
+
     def describe(self) -> Description:
-        """All that a caption can say of this scene."""
-        subjects = (Subject(b.digit, b.colour, b.heading, b.hum is not None) for b in self.bodies)
-        return Description(tuple(subjects), self.camera, self.light, self.style)
+        """All that a caption can say of this scene: of a glyph not which digit, of a path no camera."""
+        camera = None if self.camera_path else self.camera
+        subjects = (
+            Subject(
+                None if body.glyph else body.digit,
+                body.colour,
+                body.heading,
+                body.hum is not None,
+                camera == "track" and index == self.tracked,
+            )
+            for index, body in enumerate(self.bodies)
+        )
+        return Description(tuple(subjects), camera, self.light, self.style, self.slow_motion)
 
     def positions(self, seconds: Tensor) -> Tensor:
         """Centres of the digits: seconds (f,) -> (bodies, f, 2), float64, exact at any time."""
         axes = [_axis(self, body, axis) for body in self.bodies for axis in (0, 1)]
-        low, length, start, velocity = torch.tensor(axes, dtype=torch.float64).T.unsqueeze(-1)
-        unfolded = start + velocity * seconds.double()
+        most = max(len(axis.legs) for axis in axes)
+        legs = [axis.legs + axis.legs[-1:] * (most - len(axis.legs)) for axis in axes]
+        since, start, velocity = torch.tensor(legs, dtype=torch.float64).unbind(-1)
+        length = torch.tensor([[axis.length] for axis in axes], dtype=torch.float64)
+        times = self.rate * seconds.double().expand(len(axes), -1)
+        which = torch.searchsorted(since[:, 1:].contiguous(), times.contiguous(), right=True)
+        since, start, velocity = (x.gather(1, which) for x in (since, start, velocity))
+        unfolded = start + velocity * (times - since)
         folded = length - (unfolded.remainder(2 * length) - length).abs()
-        return (low + folded).reshape(len(self.bodies), 2, -1).transpose(1, 2)
+        return (folded - length / 2).reshape(len(self.bodies), 2, -1).transpose(1, 2)
 
     def hits(self, duration: float) -> list[Hit]:
         """Every wall hit in [0, duration), in order of time. Raises ValueError for an endless duration."""
@@ -179,25 +238,53 @@ class Scene:
         found = []
         for index, body in enumerate(self.bodies):
             for axis, walls in enumerate((("left", "right"), ("top", "bottom"))):
-                _, length, start, velocity = _axis(self, body, axis)
-                if velocity == 0:
-                    continue
-                # The unfolded path crosses a wall at every multiple k of the free length.
-                k = (
-                    math.floor(start / length) + 1
-                    if velocity > 0
-                    else math.ceil(start / length) - 1
-                )
-                while (seconds := (k * length - start) / velocity) < duration:
-                    found.append(Hit(seconds, index, walls[k % 2]))
-                    k += 1 if velocity > 0 else -1
+                length, legs = _axis(self, body, axis)
+                ends = [*(since for since, *_ in legs[1:]), self.rate * duration]
+                for leg, end in zip(legs, ends, strict=True):
+                    for seconds, k in _wall_times(length, *leg, end):
+                        if seconds < self.rate * duration:
+                            found.append(Hit(seconds / self.rate, index, walls[k % 2]))
         return sorted(found)
 
 
-def _axis(scene: Scene, body: Body, axis: int) -> tuple[float, float, float, float]:
-    """Lowest centre, free length, start above the lowest, and velocity, along x (0) or y (1)."""
+class _Axis(NamedTuple):
+    """Flight along x or y: the free length, and (since, start, velocity) of every leg between two pushes.
+
+    A start is counted from the lowest centre. Without pushes there is one leg.
+    """
+
+    length: float
+    legs: list[tuple[float, float, float]]
+
+
+def _axis(scene: Scene, body: Body, axis: int) -> _Axis:
+    """The flight of a body along x (0) or y (1), in the room's own time."""
     length = scene.room[axis] - (body.width, body.height)[axis]
-    return -length / 2, length, body.start[axis] + length / 2, body.velocity[axis]
+    start, velocity = body.start[axis] + length / 2, body.velocity[axis]
+    legs = [(0.0, start, velocity)]
+    for frame, push in enumerate(body.pushes):
+        if kick := PUSH * PUSHES[push][axis]:
+            since, start, velocity = legs[-1]
+            seconds = scene.rate * frame / FRAMES_PER_SECOND
+            phase = (start + velocity * (seconds - since)) % (2 * length)
+            now = velocity if phase <= length else -velocity  # it may have been turned round
+            bound = max(FASTEST, abs(now))
+            pushed = min(bound, max(-bound, now + kick))
+            legs.append((seconds, min(phase, 2 * length - phase), pushed))
+    return _Axis(length, legs)
+
+
+def _wall_times(
+    length: float, since: float, start: float, velocity: float, end: float
+) -> Iterator[tuple[float, int]]:
+    """When a leg meets a wall, until `end`, and which: the unfolded path crosses wall k at k lengths."""
+    if velocity == 0:
+        return
+    step = 1 if velocity > 0 else -1
+    k = math.floor(start / length) + 1 if velocity > 0 else math.ceil(start / length) - 1
+    while (seconds := since + (k * length - start) / velocity) <= end:
+        yield seconds, k
+        k += step
 
 
 def _allow(what: str, word, allowed) -> None:

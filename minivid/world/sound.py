@@ -43,16 +43,19 @@ def audio(scenes: Sequence[Scene], frames: int = 17) -> Tensor:
     samples = frames * SAMPLES_PER_FRAME
     sound = torch.stack([_hums(scene, samples) for scene in scenes])
     struck = [
-        (row, hit.seconds, NOTES[scene.bodies[hit.body].digit])
+        (row, hit.seconds, NOTES[scene.bodies[hit.body].digit], scene.rate)
         for row, scene in enumerate(scenes)
         for hit in scene.hits(samples / SAMPLE_RATE)
     ]
     if struck:
-        rows, seconds, pitch = torch.tensor(struck, dtype=torch.float64).T
+        rows, seconds, pitch, rate = torch.tensor(struck, dtype=torch.float64).T
         start = (seconds * SAMPLE_RATE).ceil()
-        index = start[:, None] + torch.arange(int(NOTE_SECONDS * SAMPLE_RATE))
-        notes = note(index / SAMPLE_RATE - seconds[:, None], pitch[:, None])
-        inside = index < samples
+        lasts = (NOTE_SECONDS * SAMPLE_RATE / rate).long()
+        after = torch.arange(int(lasts.max()))
+        index = start[:, None] + after
+        elapsed = index / SAMPLE_RATE - seconds[:, None]
+        notes = note(elapsed, pitch[:, None], DECAY / rate[:, None])
+        inside = (index < samples) & (after < lasts[:, None])
         flat = (rows[:, None] * samples + index).long()
         sound.view(-1).index_add_(0, flat[inside], notes[inside].float())
     return sound.clamp(-1, 1)
@@ -74,14 +77,15 @@ def event_roll(scenes: Sequence[Scene], frames: int) -> Tensor:
             roll[scene.bodies[hit.body].digit] += (-away.square() / 2).exp() / STROKE_SPREAD
         for body in scene.bodies:
             if body.hum:
-                roll[len(DIGITS) + body.digit] += body.hum.loudness(times) / HUM_SPREAD
+                loudness = body.hum.loudness(scene.rate * times)
+                roll[len(DIGITS) + body.digit] += loudness / HUM_SPREAD
         rolls.append(roll.unflatten(1, (-1, TIMES_PER_LATENT)).mean(-1).T.half())
     return torch.stack(rolls)
 
 
-def note(seconds: Tensor, pitch: Tensor) -> Tensor:
+def note(seconds: Tensor, pitch: Tensor, decay: float | Tensor = DECAY) -> Tensor:
     """A struck note, `seconds` after the stroke: partials that decay, the higher the faster."""
-    fade = torch.exp(-seconds / DECAY)
+    fade = torch.exp(-seconds / decay)
     return NOTE_GAIN * sum(
         strength * fade**k * torch.sin(2 * math.pi * k * pitch * seconds)
         for k, strength in enumerate(PARTIALS, 1)
@@ -96,5 +100,5 @@ def _hums(scene: Scene, samples: int) -> Tensor:
         if body.hum:
             phase = math.pi * NOTES[body.digit] * seconds
             tone = torch.sin(phase) + 0.3 * torch.sin(2 * phase)
-            total += HUM_GAIN * body.hum.loudness(seconds) * tone
+            total += HUM_GAIN * body.hum.loudness(scene.rate * seconds) * tone
     return total.float()

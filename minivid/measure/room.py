@@ -1,0 +1,108 @@
+"""Where the camera looks and what the light does, from what has no colour: the room's floor and its walls.
+
+A word tells the path of most cameras, so a clip is held against empty rooms drawn by the simulator. Then the
+path is measured, frame by frame: the offset and the scale with which an empty room fits the frame best.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from minivid.formats import frame_times
+from minivid.world import render
+from minivid.world.scene import CAMERAS, LIGHTS
+
+SMALL = 32  # pixels along the short side at which a room is measured
+WORDS = tuple(word for word in CAMERAS if word != "track")  # cameras whose path their word tells
+STIFFNESS = torch.tensor([0.02, 0.02, 2.0])  # how firmly x, y and view hold to where they start
+STEPS = ((0.01, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 0.01))  # in x, y and view: for slopes
+TRIES = torch.linspace(-0.44, 0.44, 89)  # offsets of a camera of which nothing is known yet
+
+
+class Grey(NamedTuple):
+    """A clip's brightness (b, f, h, w), and how much each pixel counts: not where there is colour."""
+
+    level: Tensor
+    weight: Tensor
+
+
+def grey_parts(rgb: Tensor) -> Grey:
+    """rgb: (b, 3, f, h, w) in [0, 1] -> what it says of the room, at SMALL pixels along the short side."""
+    small = rgb.transpose(1, 2)
+    if (factor := min(rgb.shape[-2:]) // SMALL) > 1:
+        small = avg_pool2d(small.flatten(0, 1), factor).unflatten(0, small.shape[:2])
+    colourful = small.amax(2) - small.amin(2)
+    spread = max_pool2d(colourful, 3, 1, 1)  # edges of ink are grey enough to mislead
+    typical = spread.flatten(1)[:, ::7].median(1).values[:, None, None, None]
+    return Grey(small.mean(2), torch.exp(-((spread / (0.04 + typical)) ** 2)))
+
+
+def fit_words(grey: Grey) -> tuple[list[str], list[str], Tensor]:
+    """Which camera and which light of those that a word tells fit best, and the mean squared error (b,)."""
+    frames, height, width = grey.level.shape[1:]
+    cameras, lights = zip(*((c, lit) for c in WORDS for lit in LIGHTS), strict=True)
+    rooms = render.empty_rooms(cameras, lights, frames, height, width).flatten(1)
+    level, weight = grey.level.flatten(1), grey.weight.flatten(1)
+    error = weight @ rooms.square().T - 2 * (weight * level) @ rooms.T
+    least, best = (error + (weight * level.square()).sum(1, keepdim=True)).min(1)
+    words = [(cameras[k], lights[k]) for k in best.tolist()]
+    return [c for c, _ in words], [lit for _, lit in words], least / weight.sum(1).clamp(min=1e-6)
+
+
+def fit_light(grey: Grey, centre: Tensor, view: Tensor) -> tuple[list[str], Tensor]:
+    """Which light fits best under a camera path (b, f, 2) and (b, f), and the mean squared error (b,)."""
+    room = _rooms(grey, centre, view)
+    curves = render.light(LIGHTS, frame_times(room.shape[1]))
+    errors = [
+        (grey.weight * (grey.level - curve[:, None, None] * room).square()).flatten(1).sum(1)
+        for curve in curves
+    ]
+    least, best = torch.stack(errors, 1).min(1)
+    return [LIGHTS[k] for k in best.tolist()], least / grey.weight.flatten(1).sum(1).clamp(min=1e-6)
+
+
+def search_path(grey: Grey, views: Sequence[float] = (render.VIEW,)) -> tuple[Tensor, Tensor]:
+    """A camera path found from nothing, each frame by itself: (b, f, 2) and (b, f), from among coarse tries."""
+    b, frames, height, width = grey.level.shape
+    tries = torch.cartesian_prod(TRIES, TRIES, torch.tensor(views))
+    one = Grey(torch.empty(1, len(tries), height, width), torch.empty(0))
+    rooms = _rooms(one, tries[None, :, :2], tries[None, :, 2]).flatten(2)[0]
+    level, weight = grey.level.flatten(0, 1).flatten(1), grey.weight.flatten(0, 1).flatten(1)
+    # The light is not known: for each try the brightness is taken that suits it best.
+    gain = ((weight * level) @ rooms.T).square() / (weight @ rooms.square().T).clamp(min=1e-6)
+    found = tries[gain.argmax(1)].unflatten(0, (b, frames))
+    return found[..., :2], found[..., 2]
+
+
+def refine_path(
+    grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str], rounds: int = 3
+) -> tuple[Tensor, Tensor]:
+    """The camera path nearby under which an empty room fits each frame best: (b, f, 2) and (b, f).
+
+    Gauss-Newton, held to where it starts by a spring that gives way where walls are in view: where none is,
+    the picture tells nothing of the camera.
+    """
+    start = path = torch.cat([centre, view[..., None]], -1)
+    lit = render.light(lights, frame_times(grey.level.shape[1]))[..., None, None]
+    pixels = grey.weight.flatten(2).sum(-1).clamp(min=1e-6)[..., None]
+    for _ in range(rounds):
+        room = _rooms(grey, path[..., :2], path[..., 2])
+        moved = [path + torch.tensor(step) for step in STEPS]
+        slopes = torch.stack(
+            [lit * (_rooms(grey, m[..., :2], m[..., 2]) - room) / 0.01 for m in moved], -1
+        )
+        slopes, weight = slopes.flatten(2, 3), grey.weight.flatten(2)[..., None]
+        left = (grey.level - lit * room).flatten(2)[..., None]
+        square = (weight * slopes).mT @ slopes / pixels[..., None]
+        pull = ((weight * slopes).mT @ left)[..., 0] / pixels + STIFFNESS**2 * (start - path)
+        square = square + STIFFNESS.square().diag()
+        path = path + torch.linalg.solve(square, pull).clamp(-0.02, 0.02)
+    return path[..., :2], path[..., 2]
+
+
+def _rooms(grey: Grey, centre: Tensor, view: Tensor) -> Tensor:
+    """Empty rooms in full light, as large as the grey parts: (b, f, h, w)."""
+    return render.rooms_on_path(centre, view, *grey.level.shape[-2:])
