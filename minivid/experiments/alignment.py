@@ -1,9 +1,9 @@
 """Representation alignment: the same transformer with it and without it.
 
 "Representation alignment for generation: training diffusion transformers is easier than you think" (Yu et al.
-2024, arXiv 2410.06940) reports that with it SiT-XL/2 reaches after 400 thousand steps what it needs 7 million
-for alone, 17.5 times as many. The target here is the clip encoder that learned from captions: halfway through
-the blocks, each token also predicts what that would see in the clean clip.
+2024, arXiv 2410.06940) reports that with it SiT-XL reaches in less than 400 thousand steps what it needs 7
+million for alone, over 17.5 times as many. The target here is the clip encoder that learned from captions:
+halfway through the blocks, each token also predicts what that would see in the clean clip.
 """
 
 import functools

@@ -1,9 +1,12 @@
 """Rectified flow against DDPM, at equal compute: the same transformer and training steps, another path.
 
 Losses of different predictions cannot be compared, so generated clips are: how well do they adhere to the
-prompt, after how many sampling steps? Esser et al. 2024 (arXiv 2403.03206) compared 61 formulations so;
-rectified flow won where steps were few, and with most noise levels drawn around the middle, logit-normal, it
-won on the whole.
+prompt, after how many sampling steps? Esser et al. 2024 (arXiv 2403.03206, section 5.1) compared 61
+formulations, by FID and CLIP score. Rectified flow lost least where steps were few, and with most noise
+levels drawn around the middle, logit-normal, it ranked first on the whole.
+
+Not fair to predicted noise on DDPM's path: sampling begins at t = 1, where alpha is 0.0064. Clean latents
+that are computed from predicted noise carry 157 times its error there, and nothing keeps them within bounds.
 """
 
 from collections.abc import Sequence

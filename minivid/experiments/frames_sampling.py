@@ -16,8 +16,8 @@ NUM_STEPS = 12
 def noise(n: int, seed: int, shared: float = 0.0) -> Tensor:
     """Noise of whose variance a share is common to all frames: (n, 3, 9, 32, 32).
 
-    Each frame's noise is standard normal whatever is shared ("mixed noise", Ge et al. 2023, arXiv 2305.10474,
-    which trains with it; here it only starts the sampling).
+    Each frame's noise is standard normal whatever is shared. (Ge et al. 2023, arXiv 2305.10474, fine-tune a
+    model of pictures with noise that frames share; here it only starts the sampling.)
     """
     rng = torch.Generator().manual_seed(seed)
     own = torch.randn(n, 3, FRAMES, 32, 32, generator=rng)

@@ -1,8 +1,9 @@
 """Muon against AdamW, at equal steps: the same transformer, the same batches.
 
-AdamW gets four learning rates, so that it is not beaten by a bad choice. Published: Muon took a 1.2 billion
-text-to-image transformer from an FID of 18.2 to 15.6 in 100,000 steps (Photoroom's PRX ablations); the
-method: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+AdamW gets four learning rates, so that it is not beaten by a bad choice. Published: after 100,000 steps a
+text-to-image transformer of 1.2 billion parameters had an FID of 15.55 with Muon, and of 18.20 with AdamW at
+one learning rate (huggingface.co/blog/Photoroom/prx-part2); the method: Jordan et al. 2024,
+kellerjordan.github.io/posts/muon.
 """
 
 from dataclasses import replace

@@ -1,9 +1,10 @@
 """How few steps? The shipped transformer, sampled by Euler's method, by Heun's and by DDPM's own.
 
 Heun's method evaluates the field twice a step, so at equal NFE (number of function evaluations) it takes half
-the steps (Karras et al. 2022, arXiv 2206.00364, found it the better bargain where there are many). DDPM's own
-sampler, "ancestral", puts fresh noise in the place of some of the old at each step. Guidance doubles the
-network evaluations of all three.
+the steps (Karras et al. 2022, arXiv 2206.00364, section 3, found it an excellent trade-off between error and
+NFE). DDPM's own sampler, "ancestral", puts fresh noise in the place of some of the old at each step. Guidance
+doubles the network evaluations of all three. Its scale is the pipeline's, 4: what fresh noise mends may be
+what guidance overdoes.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,9 @@ Apart, the two never attend to one another: what they share is the prompt. One a
 generated first, and sound is made for it. Together, each attends to the other while both are half noise, the
 picture a little ahead; the same network is also sampled with both at equal noise, all the way. Two more learn
 together under a handicap: in one the time of a token of sound is its number instead of its second, in the
-other sound shares the picture's feed-forwards, and so has fewer parameters (JavisDiT++ found both to matter).
+other sound shares the picture's feed-forwards, and so has fewer parameters. (JavisDiT++, arXiv 2602.19163,
+tables 2 and 3, found sync better with a shared clock, and better with feed-forwards apart than where sound
+and picture shared the whole network.)
 All begin with the weights of `video`, and have yet to learn sound; all predict what is heard, halfway, even
 of a sound that they never attend to. "Same words" is the real sound of another scene with the same prompt:
 what two perfect models would get that share nothing but the prompt.
