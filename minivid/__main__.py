@@ -11,7 +11,7 @@ from minivid import doctor
 try:
     from tqdm.auto import tqdm
 
-    from minivid import experiments, folders, pipeline, recipes, show, training
+    from minivid import experiments, files, folders, pipeline, recipes, show, training
     from minivid.recipes import progress, publish, scorecard
 except ImportError:  # whatever was asked for, what is missing comes first
     sys.exit(doctor.run())
@@ -107,6 +107,8 @@ def _sample(options) -> None:
         )
     # What is wrong with a name or a size is said before the work, not after it.
     holds_sound = show.holds_sound(out)
+    files.require_file(out)
+    pipeline.check_seed(options.seed, pipeline.MAX_SEED - len(prompts) + 1)
     ready = pipeline.load(options.model)
     sides = {side: getattr(options, side) for side in SIDES}
     shape = replace(ready.format, **{side: n for side, n in sides.items() if n is not None})

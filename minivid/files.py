@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 PART = ".part"  # ends the name of a file that is being written
@@ -19,13 +20,17 @@ def write(path: Path, content: bytes) -> None:
     Raises OSError where it cannot be written, saying what was kept and what to do.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    path = path.resolve() if path.is_symlink() else path
+    beside = path.with_name(f".{path.name[:100]}.{os.getpid()}-{threading.get_ident()}{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode if path.exists() else None
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if mode is not None:
+            beside.chmod(mode)
         os.replace(beside, path)
     except OSError as error:
         before = "the file from before is unchanged" if path.exists() else "no partial file is left"
@@ -60,12 +65,22 @@ def read_json(path: Path) -> dict:
 def is_writable(folder: Path) -> bool:
     """Whether files can be written there, or the folder be made; it leaves nothing behind."""
     try:
+        folder = folder.absolute()
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
         return False
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError before long work whose result could not be kept in that file."""
+    if path.is_dir() or not is_writable(path.parent):
+        raise OSError(
+            errno.EACCES,
+            f"{path} cannot be written: name a file in a folder that can be, or that can be made",
+        )
 
 
 def require_writable(folder: Path, variable: str) -> None:
@@ -80,5 +95,5 @@ def require_writable(folder: Path, variable: str) -> None:
 
 def sweep(path: Path) -> None:
     """Delete what was left beside a file by processes that were killed while they wrote it."""
-    for part in path.parent.glob(f".{path.name}.*{PART}"):
+    for part in path.parent.glob(f".{path.name[:100]}.*{PART}"):
         part.unlink(missing_ok=True)

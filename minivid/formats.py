@@ -44,6 +44,17 @@ class Format:
 DEFAULT_FORMAT = Format()
 
 
+def require_values(values: Tensor, what: str) -> Tensor:
+    """The values of clips or sounds in [-1, 1], float32. Raises ValueError for all but finite floats."""
+    if not values.is_floating_point():
+        raise ValueError(
+            f"{what} of {values.dtype}: give floats in [-1, 1]; bytes from 0 to 255 become x / 127.5 - 1."
+        )
+    if not values.isfinite().all():
+        raise ValueError(f"{what} with values that are NaN or infinite: nothing can be read in it.")
+    return values.float()
+
+
 def frame_times(frames: int) -> Tensor:
     """When each frame is shown: (frames,) seconds, the middle of the eighth of a second it stays on.
 

@@ -8,6 +8,7 @@ Any format the codec takes will do: stills, tall, wide and long clips. With an a
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,13 @@ from torch import Tensor, nn
 
 from minivid import condition, diffusion, weights
 from minivid.condition import Condition
-from minivid.formats import AUDIO_LATENTS_PER_FRAME, DEFAULT_FORMAT, FRAMES_PER_LATENT, Format
+from minivid.formats import (
+    AUDIO_LATENTS_PER_FRAME,
+    DEFAULT_FORMAT,
+    FRAMES_PER_LATENT,
+    Format,
+    require_values,
+)
 from minivid.models import codec, text
 from minivid.models.alignment import ALIGNMENT_DIM
 from minivid.models.text_to_video import (
@@ -125,19 +132,13 @@ class Pipeline:
         condition: what is given beside the prompts, for as many clips, in that format. noise: where it is
         not to be drawn: else the k-th clip's is drawn on the CPU from `seed` + k, and noise that the solver
         adds from a seed of its own, however many clips are made beside it.
-        Raises ValueError for no prompts, a word that the model does not know, a seed outside [0, 2³¹), guidance that is
-        no number, noise for another number of clips, a format that the codec or the network cannot divide,
-        and a condition of another number or format.
+        Raises ValueError for no prompts, a word that the model does not know, a seed outside [0, 2³¹),
+        guidance that is no number, noise for another number of clips, a format that the codec or the network
+        cannot divide, and a condition of another number or format.
         """
-        check_seed(seed)
+        seed = check_seed(seed)
         noise = self.noise(len(prompts), seed, shape) if noise is None else noise
-        parts = noise if isinstance(noise, tuple) else (noise,)
-        if {len(part) for part in parts} != {len(prompts)} or len(parts) != 1 + bool(
-            self.audio_codec
-        ):
-            raise ValueError(
-                f"{[*map(len, parts)]} noises, {len(prompts)} prompts: see `Pipeline.noise`."
-            )
+        self._check_noise(noise, len(prompts), shape)
         return diffusion.sample(
             self.field(prompts, guidance, condition),
             noise,
@@ -184,12 +185,39 @@ class Pipeline:
         """Noise for n clips, each from a seed of its own: (n, c, f, h, w), and (n, c, m) of audio."""
         if n < 1:
             raise ValueError("no prompts: give at least one, such as 'a red 3 moves right'.")
-        shape, config = shape or self.format, self.network.config
-        video = _randn((config.channels, *self._grid(shape)), n, seed).to(self._device)
-        if self.audio_codec is None:
-            return video
-        size = config.audio_channels, AUDIO_LATENTS_PER_FRAME * shape.frames
-        return video, _randn(size, n, seed + AUDIO_SEED).to(self._device)
+        made = [
+            _randn(size, n, seed + offset).to(self._device)
+            for size, offset in zip(
+                self._sizes(shape or self.format), (0, AUDIO_SEED), strict=False
+            )
+        ]
+        return made[0] if self.audio_codec is None else tuple(made)
+
+    def _check_noise(self, noise: diffusion.State, n: int, shape: Format | None) -> None:
+        """Raise ValueError for noise that is not for n clips, of that format if one is asked for."""
+        parts = noise if isinstance(noise, tuple) else (noise,)
+        for part in parts:
+            require_values(part, "noise")
+        if shape is None and parts[0].ndim == 5:
+            frames, rows, columns = parts[0].shape[2:]
+            frames = frames if self.video_codec is None else 1 + FRAMES_PER_LATENT * (frames - 1)
+            shape = Format(frames, rows * self._pixels, columns * self._pixels)
+        sizes = [tuple(part.shape) for part in parts]
+        expected = [(n, *size) for size in self._sizes(shape or self.format)]
+        if sizes != expected:
+            raise ValueError(
+                f"noise of sizes {sizes} for {n} prompts and {shape or self.format}: give {expected}, "
+                "see `Pipeline.noise`."
+            )
+
+    def _sizes(self, shape: Format) -> list[tuple[int, ...]]:
+        """The sizes of one clip's noise in a format: (c, f, h, w), and (c, m) of audio."""
+        sizes = [(self.network.config.channels, *self._grid(shape))]
+        if self.audio_codec is not None:
+            sizes.append(
+                (self.network.config.audio_channels, AUDIO_LATENTS_PER_FRAME * shape.frames)
+            )
+        return sizes
 
     @torch.no_grad()
     def decode(self, latents: diffusion.State) -> Clip:
@@ -207,13 +235,17 @@ class Pipeline:
     def video_to_audio(self, video: Tensor) -> Condition:
         """The condition under which sound is made for clips (b, 3, f, h, w); a silent model has none."""
         self._require_audio()
-        return condition.all_video(self.video_codec.encode(video.to(self._device)))
+        return condition.all_video(
+            self.video_codec.encode(require_values(video, "a clip").to(self._device))
+        )
 
     @torch.no_grad()
     def audio_to_video(self, audio: Tensor) -> Condition:
         """The condition under which pictures are made for sounds (b, 1024 · frames), likewise."""
         self._require_audio()
-        return condition.all_audio(self.audio_codec.encode(audio.to(self._device)))
+        return condition.all_audio(
+            self.audio_codec.encode(require_values(audio, "a sound").to(self._device))
+        )
 
     def _require_audio(self) -> None:
         if self.audio_codec is None:
@@ -250,10 +282,12 @@ class Pipeline:
         return next(self.network.parameters()).device
 
 
-def check_seed(seed: int) -> None:
-    """Raise ValueError for a seed outside [0, 2³¹): PyTorch would take another, which gives the same clip."""
-    if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"seed {seed}: allowed are 0 to {MAX_SEED}.")
+def check_seed(seed: int, most: int = MAX_SEED) -> int:
+    """The seed. Raises ValueError outside [0, 2³¹): PyTorch would take another, which gives the same clip."""
+    seed = operator.index(seed)
+    if not 0 <= seed <= most:
+        raise ValueError(f"seed {seed}: allowed are 0 to {most}.")
+    return seed
 
 
 def _rngs(n: int, seed: int) -> list[torch.Generator]:

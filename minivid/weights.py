@@ -153,7 +153,10 @@ def _per_row(scale: Tensor, value: Tensor) -> Tensor:
 
 def digest(network: nn.Module) -> str:
     """A fingerprint of a network's numbers: equal for equal weights, and only for those."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    state = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in network.state_dict().items()
+    }
     return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
 
 

@@ -102,7 +102,7 @@ def test_real_clips_reach_every_ceiling(score):
     assert table["identity"]["floor"] < 0.02
     assert table["flicker"]["ours"] == pytest.approx(table["flicker"]["ceiling"], rel=0.1)
     assert table["trajectory_error"]["ours"] < 0.002 and table["velocity_error"]["ours"] < 0.02
-    assert table["reflection_error"]["ours"] < 0.05 < table["reflection_error"]["floor"]
+    assert table["reflection_error"]["ours"] < 0.05
     assert table["toy_fvd"]["ours"] < 1.3 * table["toy_fvd"]["ceiling"]
     for row in table.values():
         assert row["interval"][0] <= row["ours"] <= row["interval"][1]
@@ -111,11 +111,12 @@ def test_real_clips_reach_every_ceiling(score):
 def test_clips_out_of_order_fall_to_the_floors_of_motion_and_keep_what_has_no_order(score):
     order = torch.randperm(17, generator=torch.Generator().manual_seed(0))
     table = score("shuffled", lambda *given: _real(*given)[:, :, order])
-    for key in ("flicker", "trajectory_error", "velocity_error", "reflection_error", "toy_fvd"):
+    for key in ("flicker", "trajectory_error", "velocity_error", "toy_fvd"):
         row = table[key]
         assert row["ours"] > 0.6 * row["floor"] > row["ceiling"], key
     assert table["digit"]["ours"] > 0.99 and table["identity"]["ours"] == 1
     assert table["heading"]["ours"] < 0.6
+    assert "reflection_error" not in table  # the lawful flight nearest to leaps meets no wall
 
 
 def test_noise_makes_every_measure_of_motion_worse_the_more_of_it(score):

@@ -16,7 +16,7 @@ def network():
 
 @pytest.fixture
 def cached(tmp_path):
-    """Latents of short clips, and how many clips were encoded for them."""
+    """Latents of short clips, and how many clips were rendered for them: one always, to be known by."""
 
     def of(network, scenes):
         rendered = []
@@ -34,7 +34,7 @@ def test_latents_are_the_codecs_and_are_made_once(network, cached, tmp_path):
     scenes = random_scenes.draw_scenes(10, 0)
     made, rendered = cached(network, scenes)
     again, more = cached(network, scenes)
-    assert (rendered, more) == (10, 0)
+    assert (rendered, more) == (11, 1)
     assert made.dtype == torch.float16 and torch.equal(made, again)
     with torch.no_grad():
         expected = network.encode(render.video(scenes, 5))
@@ -48,12 +48,19 @@ def test_another_codec_or_other_scenes_make_them_anew_and_the_old_ones_go(
     scenes = random_scenes.draw_scenes(6, 0)
     first, _ = cached(network, scenes)
     other, rendered = cached(network, random_scenes.draw_scenes(6, 1))
-    assert rendered == 6 and not torch.equal(first, other)
+    assert rendered == 7 and not torch.equal(first, other)
     with torch.no_grad():
         network.std[3] *= 2  # a number that is no parameter counts too
     changed, rendered = cached(network, scenes)
-    assert rendered == 6 and torch.allclose(changed[:, 3], first[:, 3] / 2, atol=1e-3)
+    assert rendered == 7 and torch.allclose(changed[:, 3], first[:, 3] / 2, atol=1e-3)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_scenes_rendered_otherwise_make_them_anew(network, tmp_path):
+    scenes = random_scenes.draw_scenes(3, 0)
+    short = cache.latents("test", network, scenes, lambda some: render.video(some, 5), tmp_path)
+    longer = cache.latents("test", network, scenes, lambda some: render.video(some, 9), tmp_path)
+    assert short.shape[2] == 2 and longer.shape[2] == 3
 
 
 def test_a_torn_file_is_made_again(network, cached, tmp_path):
@@ -62,7 +69,7 @@ def test_a_torn_file_is_made_again(network, cached, tmp_path):
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-100])
     again, rendered = cached(network, scenes)
-    assert rendered == 4 and torch.equal(first, again)
+    assert rendered == 5 and torch.equal(first, again)
 
 
 def test_files_of_other_names_stay(network, cached, tmp_path):

@@ -132,19 +132,39 @@ def test_menus_write_the_sentence_and_the_prompt_offers_what_can_follow(panel):
     assert (described.camera, described.light, described.style) == ("zoom in", "dims", "outlined")
     panel.menus["second colour"].value = "cyan"
     assert "different colours" in panel.message.value
+    panel.menus["second colour"].value, panel.menus["all camera"].value = "red", "follow the second"
+    assert "the camera follows the red digit" in panel.prompt.value
+    panel.menus["all slow_motion"].value = "in slow motion"
+    assert captions.parse(panel.prompt.value).slow_motion
     panel.prompt.value = "a red 3 moves "
     assert "a red 3 moves upwards" in panel.prompt.options
+
+
+def test_the_menus_follow_what_is_typed_so_that_nothing_typed_is_lost(panel):
+    panel.prompt.value = (
+        "a blue 5 moves up and a red 3, a tracking shot of the blue 5, it gets darker"
+    )
+    said = {
+        key: menu.value for key, menu in panel.menus.items() if menu.value != playground.NOT_SAID
+    }
+    assert said == {"first digit": "5", "first colour": "blue", "first heading": "up",
+                    "second digit": "3", "second colour": "red", "all light": "dims",
+                    "all camera": "follow the first"}  # fmt: skip
+    panel.menus["all style"].value = "outlined"
+    assert captions.parse(panel.prompt.value) == captions.parse(
+        "a blue 5 moves up and a red 3, the camera follows the blue 5, the light dims, outlined"
+    )
 
 
 def test_the_judge_marks_what_was_asked_for_only():
     asked = captions.parse("a red 3 and a blue 7, the light dims")
     observed = captions.parse("a blue 7 moves up and a red 5 moves left, the light dims, filled")
     rows = playground._agreement(asked, observed)
-    assert "<td>digit</td><td>3, 7</td><td>7, 5</td><td>✗</td>" in rows
-    assert "<td>colour</td><td>red, blue</td><td>blue, red</td><td>✓</td>" in rows
+    assert "<td>digit</td><td>3, 7</td><td>5, 7</td><td>✗</td>" in rows
+    assert "<td>colour</td><td>red, blue</td><td>red, blue</td><td>✓</td>" in rows
     assert "<td>light</td><td>dims</td><td>dims</td><td>✓</td>" in rows
     assert "<td>style</td><td>–</td><td>filled</td><td></td>" in rows
-    assert "<td>heading</td><td>–</td><td>up, left</td><td></td>" in rows
+    assert "<td>heading</td><td>–</td><td>left, up</td><td></td>" in rows
 
 
 def test_formats_are_those_of_what_the_model_learned_from(panel):

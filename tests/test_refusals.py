@@ -174,7 +174,7 @@ def test_noise_for_other_clips_is_refused():
     ready = pipeline.Pipeline(network, VideoCodec())
     one = ready.noise(1, 0)
     for prompts, noise in ((["a red 3", "a blue 7"], one), (["a red 3"], (one, one))):
-        with pytest.raises(ValueError, match="noises.*prompts: see `Pipeline.noise`"):
+        with pytest.raises(ValueError, match="noise of sizes.*prompts.*see `Pipeline.noise`"):
             ready.generate(prompts, num_steps=1, noise=noise)
 
 

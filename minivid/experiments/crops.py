@@ -15,7 +15,8 @@ from minivid.experiments.records import Bar, proportions, save_clips
 from minivid.experiments.stills import write_prompt
 from minivid.formats import Format
 from minivid.measure.adherence import agreement, read_clips
-from minivid.measure.judge import find_ink, load_judge
+from minivid.measure.ink import find_ink
+from minivid.measure.judge import load_judge
 from minivid.models.alignment import ALIGNMENT_DIM
 from minivid.pipeline import Pipeline
 from minivid.training import TrainConfig, step_seed

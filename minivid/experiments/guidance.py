@@ -23,7 +23,7 @@ def variety(observed: list[Observation]) -> Tensor:
 
     The standard deviation of the digit's first position, which no prompt says.
     """
-    positions, _ = first_flights(observed)
+    positions, *_ = first_flights(observed)
     return positions[:, 0].unflatten(0, (-1, EACH)).std(1).mean(-1)
 
 

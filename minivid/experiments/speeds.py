@@ -95,8 +95,9 @@ def complete(
 
 def speed_after(video: Tensor, judge: Judge) -> Tensor:
     """How fast the digit flies once the given frames are over: (b, 3, f, h, w) -> (b,)."""
-    positions, seconds = first_flights(judge.read(video))
-    return motion.nearest_flight(positions[:, GIVEN:], seconds[GIVEN:]).velocity.norm(dim=-1)
+    positions, seconds, clear, reach = first_flights(judge.read(video))
+    flight = motion.nearest_flight(positions[:, GIVEN:], seconds[GIVEN:], clear[:, GIVEN:], reach)
+    return flight.velocity.norm(dim=-1)
 
 
 def run(seed: int, bar: Bar, n: int = 24) -> dict:

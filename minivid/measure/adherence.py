@@ -6,6 +6,7 @@ here knows a network.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,21 +32,22 @@ def agreement(asked: scene.Description, observed: scene.Description) -> dict[str
     Two digits count as right when both are. Which of the observed is meant their colours say first, where
     they do not then the digits, the headings, and which of them hum.
     """
-    pairings = [
-        list(zip(asked.subjects, order, strict=False))
-        for order in (observed.subjects, observed.subjects[::-1])
-    ]
-    pairs = max(
-        pairings,
-        key=lambda pairs: [
-            sum(_fits(a, o, key) for a, o in pairs) for key in ("colour", *SUBJECT_ATTRIBUTES)
-        ],
-    )
+    pairs = list(zip(asked.subjects, in_order(asked, observed).subjects, strict=False))
     counted = len(asked.subjects) == len(observed.subjects)
     right = {key: counted and all(_fits(a, o, key) for a, o in pairs) for key in SUBJECT_ATTRIBUTES}
     right |= {key: _fits(asked, observed, key) for key in SCENE_ATTRIBUTES}
     right["camera"] &= all(_fits(a, o, "followed") for a, o in pairs)
     return right | {"all_attributes": all(right.values())}
+
+
+def in_order(asked: scene.Description, observed: scene.Description) -> scene.Description:
+    """What was observed, its digits in the order of those asked for that they are taken for."""
+
+    def alike(subjects: tuple[scene.Subject, ...]) -> list[int]:
+        pairs = list(zip(asked.subjects, subjects, strict=False))
+        return [sum(_fits(a, o, key) for a, o in pairs) for key in ("colour", *SUBJECT_ATTRIBUTES)]
+
+    return replace(observed, subjects=max(observed.subjects, observed.subjects[::-1], key=alike))
 
 
 def _fits(asked, observed, key: str) -> bool:
@@ -138,7 +140,8 @@ def physics_rows(*observed: Sequence[Observation]) -> dict:
     for key in motion.Physics._fields:
         ours, floor, ceiling = (x[~x.isnan()] for x in (getattr(one, key) for one in measured))
         if len(ours) > 1:  # a model that has learned little may never hit a wall
-            table[key] = row(stats.bootstrap(ours), floor.mean().item(), ceiling.mean().item())
+            chance = floor.mean().item() if len(floor) else None  # out of order, few meet a wall
+            table[key] = row(stats.bootstrap(ours), chance, ceiling.mean().item())
     return table
 
 
@@ -156,10 +159,15 @@ def toy_fvd_row(
     return {"toy_fvd": row(ours, *(stats.frechet(cloud, others) for cloud in clouds[1:]))}
 
 
-def first_flights(observed: Sequence[Observation]) -> tuple[Tensor, Tensor]:
-    """The positions of each clip's first digit (n, f, 2), and the frames' times (f,)."""
-    positions = torch.stack([one.positions[0] for one in observed])
-    return positions, frame_times(positions.shape[1])
+def first_flights(observed: Sequence[Observation]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of each clip's first digit what `motion.nearest_flight` wants: positions (n, f, 2), the frames' times
+    (f,), where it is clear (n, f), and its reach (n, 2).
+    """
+    positions, clear, reach = (
+        torch.stack([getattr(one, key)[0] for one in observed])
+        for key in ("positions", "clear", "reach")
+    )
+    return positions, frame_times(positions.shape[1]), clear, reach
 
 
 def shuffle_frames(video: Tensor, seed: int) -> Tensor:

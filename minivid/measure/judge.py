@@ -13,29 +13,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from einops import repeat
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, grid_sample
 
 from minivid import weights
-from minivid.formats import frame_times
-from minivid.measure import room
+from minivid.formats import frame_times, require_values
+from minivid.measure import ink, room
+from minivid.measure.ink import CROP
 from minivid.world import render
-from minivid.world.scene import (
-    COLOURS,
-    HEADINGS,
-    QUIET_START,
-    STYLES,
-    Description,
-    Subject,
-)
+from minivid.world.scene import COLOURS, HEADINGS, QUIET_START, STYLES, Description, Subject
 
-CROP = 24  # pixels along a side of what the network sees
-CROP_SIDE = 0.62  # short sides of the room that it sees
-MIN_INK_AROUND = 0.05  # mean ink of a sixth of the frame around a pixel: less is noise
-NOISE_AROUND = 0.45  # and this much of the usual noise on top
-MIN_INK = 0.004  # of a frame of one short side squared: less is a stray edge, not a digit
-MIN_SECOND_INK = 0.22  # of the first colour's ink: less is where two colours mix
 STAYS, MIDDLE = 0.03, 0.12  # short sides: a tracked digit moves less than this, and stays this near
 BETTER = 3e-4  # by so much must tracking fit the room better than any other word
 CLEAR = 0.85  # of a digit's usual area: with less of it in sight, its middle is elsewhere
@@ -43,18 +29,17 @@ SLOWEST = 0.275  # short sides a second: digits that are slower on average are i
 WINDOW = 5  # frames in which a speed is measured
 HUM_VARIATION = 0.13  # standard deviation over mean of a digit's brightness above which it hums
 
-_INKS = torch.tensor(list(COLOURS.values()))
-_INKS = _INKS - _INKS.mean(1, keepdim=True)  # a colour less its grey: what light cannot change
-
 
 @dataclass(frozen=True)
 class Observation:
     """What the judge saw in one clip. Subjects are those of `description`, most ink first.
 
     digits: (subjects, f), the digit read in each frame, -1 where it is hidden; positions: (subjects, f, 2)
-    centres of the ink in the room; brightness: (subjects, f), 1 in full light; clear: (subjects, f), whether
-    all of the digit can be seen; camera_path: (f, 3), where the camera points in the room and how much of it it
-    sees; shapes: (subjects, f, CROP, CROP), the ink around each position, in its own brightness.
+    middles of the digits' boxes in the room; brightness: (subjects, f), 1 in full light; clear: (subjects,
+    f), whether all of the digit can be seen; reach: (subjects, 2), how far its middle can go along x and y,
+    which is the room's size less its own; camera_path: (f, 3), where the camera points in the room and how
+    much of it it sees; shapes: (subjects, f, CROP, CROP), the ink around each position, in its own
+    brightness.
     """
 
     description: Description
@@ -62,13 +47,18 @@ class Observation:
     positions: Tensor
     brightness: Tensor
     clear: Tensor
+    reach: Tensor
     camera_path: Tensor
     shapes: Tensor
 
     @property
     def identity(self) -> bool:
-        """Whether every digit stays itself in every frame in which it can be seen."""
-        return all(len(set(row.tolist()) - {-1}) == 1 for row in self.digits)
+        """Whether every digit stays itself in all frames in which it can be seen, and is seen in half."""
+        seen = self.digits >= 0
+        alike = [
+            len(set(row[there].tolist())) == 1 for row, there in zip(self.digits, seen, strict=True)
+        ]
+        return all(alike) and bool((seen.float().mean(1) >= 0.5).all())
 
 
 class Judge(nn.Module):
@@ -93,32 +83,34 @@ class Judge(nn.Module):
         """video: (b, 3, f, h, w) in [-1, 1] -> what is in each clip; f = 1 + 4k.
 
         It names one digit at least, whatever the clip shows. Raises ValueError where the shape or the number
-        of frames does not fit, and for values that are not finite.
+        of frames does not fit, and for values that are not finite floats.
         """
         if video.ndim != 5 or video.shape[1] != 3 or not len(video):
             raise ValueError(
                 f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w)."
             )
-        if not video.isfinite().all():
-            raise ValueError(
-                "the clip has values that are NaN or infinite: nothing can be read in it."
-            )
-        rgb = (video.float() + 1) / 2
+        rgb = (require_values(video, "a clip") + 1) / 2
         seconds = frame_times(video.shape[2])
-        ink = find_ink(rgb.clamp(0, 1))
-        clips, colours = pick_colours(ink)
-        own_ink = ink[clips, colours]
-        offsets, area, brightness = locate(own_ink)
-        seen = see_room(rgb, clips, offsets, area)  # unclamped: clamped noise would brighten the dark
+        inks = ink.find_ink(rgb.clamp(0, 1))
+        clips, colours = ink.pick_colours(inks)
+        own_ink = inks[clips, colours]
+        offsets, area, brightness = ink.locate(own_ink)
+        seen = see_room(
+            rgb, clips, offsets, area
+        )  # unclamped: clamped noise would brighten the dark
         centre, view = seen.centre[clips], seen.view[clips]
-        positions, area = centre + view[..., None] * offsets, area * view**2
+        area = area * view**2
+        clear = area > CLEAR * area.quantile(0.8, 1, keepdim=True)
+        middle, size = (part * view[..., None] for part in ink.boxes(own_ink, brightness))
+        offset, size = (_usual(x, clear) for x in (middle - view[..., None] * offsets, size))
+        positions = centre + view[..., None] * offsets + offset[:, None]
+        reach = torch.tensor(render.room_for(*video.shape[-2:])) - size
         lit = render.light(seen.lights, seconds)[clips]
-        others = ink[clips].sum(1) - own_ink
-        crops = crop_digits(own_ink, others, brightness, offsets, view)
+        others = inks[clips].sum(1) - own_ink
+        crops = ink.crop_digits(own_ink, others, brightness, offsets, view)
         logits = self(crops.flatten(0, 1))
         digit, style = (x.log_softmax(-1).unflatten(0, own_ink.shape[:2]) for x in logits)
         visible = area > 0.35 * area.amax(1, keepdim=True)
-        clear = area > CLEAR * area.quantile(0.8, 1, keepdim=True)
         named = torch.where(visible, digit.argmax(-1), -1)
         digit = (digit * visible[..., None]).sum(1).argmax(-1)
         style = (style * visible[..., None]).sum(1)
@@ -154,6 +146,7 @@ class Judge(nn.Module):
                     positions[rows],
                     (brightness / lit)[rows],
                     clear[rows],
+                    reach[rows],
                     path,
                     crops[rows, :, 0],
                 )
@@ -163,7 +156,7 @@ class Judge(nn.Module):
     @torch.no_grad()
     def read_portraits(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Close-ups (b, 3, h, w) in [-1, 1] -> digit (b,), colour (b,) as an index into COLOURS."""
-        crops, colours = portrait_crops(images)
+        crops, colours = ink.portrait_crops(images)
         return self(crops)[0].argmax(-1), colours
 
 
@@ -177,40 +170,6 @@ def _stage(inputs: int, outputs: int) -> list[nn.Module]:
     for width in (inputs, outputs):
         layers += [nn.Conv2d(width, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()]
     return [*layers, nn.MaxPool2d(2)]
-
-
-def find_ink(rgb: Tensor) -> Tensor:
-    """How much ink of each colour lies on each pixel: (b, 3, ...) in [0, 1] -> (b, colours, ...).
-
-    A pixel is a mix of grey and one ink, so what is left of it without its grey points along that ink's
-    colour, by an amount that is coverage times brightness; each pixel counts for its nearest colour.
-    A lone coloured pixel is noise: ink counts where its neighbourhood holds enough of it.
-    """
-    chroma = rgb - rgb.mean(1, keepdim=True)
-    along = torch.einsum("kc,bc...->bk...", _INKS / _INKS.norm(dim=1, keepdim=True), chroma)
-    strongest = along == along.amax(1, keepdim=True)
-    size = _INKS.norm(dim=1).reshape(1, -1, *(1,) * (rgb.ndim - 2))
-    ink = torch.where(strongest, along / size, 0.0).clamp(min=0)
-    side = min(rgb.shape[-2:]) // 12 * 2 + 1
-    around = avg_pool2d(ink.flatten(0, -3), side, 1, side // 2, count_include_pad=False)
-    typical = ink.amax(1).flatten(1)[:, ::7].median(1).values  # most pixels are grey: this is noise
-    least = MIN_INK_AROUND + NOISE_AROUND * typical.reshape(-1, *(1,) * (ink.ndim - 1))
-    return torch.where(around.view_as(ink) > least, ink, 0.0)
-
-
-def pick_colours(ink: Tensor) -> tuple[Tensor, Tensor]:
-    """Which colours are really there: (b, colours, f, h, w) -> clip and colour of each subject.
-
-    The colour with most ink, and a second one if it has enough. Ink counts as area, in its own
-    brightness, so that a dim digit is not overlooked.
-    """
-    bright = _brightest(ink).amax(2, keepdim=True)
-    area = (ink.sum((3, 4)) / bright.clamp(min=0.1)).mean(2) / min(ink.shape[-2:]) ** 2
-    top, which = area.topk(2, dim=1)
-    there = torch.ones_like(top, dtype=torch.bool)
-    there[:, 1] = (top[:, 1] > MIN_SECOND_INK * top[:, 0]) & (top[:, 1] > MIN_INK)
-    clips, rank = there.nonzero(as_tuple=True)
-    return clips, which[clips, rank]
 
 
 class Seen(NamedTuple):
@@ -251,80 +210,23 @@ def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> Seen:
     return Seen(cameras, lights, *room.refine_path(grey, centre, view, lights), tracked)
 
 
-def locate(own_ink: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where one colour's ink is in the frame: (n, f, h, w) -> offsets from the middle (n, f, 2), in short
-    sides of the frame, area in the same unit and brightness (n, f).
-
-    A frame without ink keeps the place of the nearest frame before it.
-    """
-    height, width = own_ink.shape[-2:]
-    bright = _brightest(own_ink)
-    mass = own_ink.sum((2, 3))
-    x, y = ((torch.arange(n) + 0.5 - n / 2) / min(height, width) for n in (width, height))
-    offsets = (
-        torch.stack([own_ink.sum(2) @ x, own_ink.sum(3) @ y], -1) / mass.clamp(min=1e-6)[..., None]
-    )
-    for frame in range(1, offsets.shape[1]):
-        hidden = mass[:, frame] < 1e-3
-        offsets[hidden, frame] = offsets[hidden, frame - 1]
-    return offsets, mass / bright.clamp(min=0.05) / min(height, width) ** 2, bright
-
-
-def crop_digits(
-    own_ink: Tensor, other_ink: Tensor, bright: Tensor, offsets: Tensor, view: Tensor
-) -> Tensor:
-    """Crop what the network sees around a digit: (n, f, h, w) -> (n, f, 2, CROP, CROP).
-
-    The first channel is this colour's ink in its own brightness, the second whatever may hide it.
-    The window has the same size in the room whatever the camera does.
-    """
-    n, frames, height, width = own_ink.shape
-    short = min(height, width)
-    scale = repeat(torch.tensor([short / width, short / height]), "xy -> n f xy", n=n, f=frames)
-    offset = 2 * offsets * scale
-    axis = ((torch.arange(CROP) + 0.5) / CROP - 0.5) * CROP_SIDE
-    window = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-    grid = (
-        offset[:, :, None, None]
-        + 2 * (window / view[..., None, None, None]) * scale[:, :, None, None]
-    )
-    channels = torch.stack([own_ink, other_ink], 2) / bright.clamp(min=0.05)[..., None, None, None]
-    crops = grid_sample(channels.flatten(0, 1), grid.flatten(0, 1).float(), align_corners=False)
-    return crops.clamp(0, 1).unflatten(0, (n, frames))
-
-
-def portrait_crops(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Close-ups (b, 3, h, w) in [-1, 1] -> crops (b, 2, CROP, CROP) and colours (b,).
-
-    The camera is known: the digit fills its usual share of the picture.
-    """
-    rgb = (images[:, :, None].float().clamp(-1, 1) + 1) / 2
-    ink = find_ink(rgb)
-    colours = ink.sum((2, 3, 4)).argmax(1)
-    own_ink = ink[torch.arange(len(ink)), colours]
-    view = torch.full((len(ink), 1), 0.43 / render.PORTRAIT_FILL)
-    offsets, _, bright = locate(own_ink)
-    others = ink.sum(1) - own_ink
-    return crop_digits(own_ink, others, bright, offsets, view)[:, 0], colours
-
-
-def _brightest(ink: Tensor) -> Tensor:
-    """The brightness of ink that covers whole pixels: (..., h, w) -> (...), a high quantile of its pixels."""
-    pixels = ink.flatten(-2)
-    return pixels.topk(max(1, pixels.shape[-1] // 170), -1).values.mean(-1)
-
-
-def _heading(positions: Tensor, seconds: Tensor) -> list[str]:
-    """The heading in the quiet start: (n, f, 2) -> n words."""
+def _heading(positions: Tensor, seconds: Tensor) -> list[str | None]:
+    """The heading in the quiet start: (n, f, 2) -> n words; of a still, None."""
     early = max(2, int((seconds < QUIET_START).sum()))
     if positions.shape[1] < 2:
-        return ["right"] * len(positions)
+        return [None] * len(positions)
     when = seconds[:early].float() - seconds[:early].float().mean()
     velocity = torch.einsum("nfd,f->nd", positions[:, :early].float(), when)
     angle = torch.rad2deg(torch.atan2(velocity[:, 1], velocity[:, 0]))
     compass = torch.tensor(list(HEADINGS.values()))
     away = (angle[:, None] - compass + 180).remainder(360) - 180
     return [list(HEADINGS)[i] for i in away.abs().argmin(1)]
+
+
+def _usual(values: Tensor, clear: Tensor) -> Tensor:
+    """The median over the frames in which a digit is clear: (n, f, 2), (n, f) -> (n, 2)."""
+    kept = torch.where(clear[..., None] | ~clear.any(1)[:, None, None], values, math.nan)
+    return kept.nanmedian(1).values
 
 
 def _speed(positions: Tensor, seconds: Tensor) -> Tensor:

@@ -5,12 +5,15 @@ that the law allows; how far it is off measures physics without knowing the scen
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-MIN_BEND = 0.008  # room sides, root mean square: a little more than the judge's eye trembles
+MIN_CLEAR = 6  # frames that must be clear for the others not to count
+TOUCH = 0.07  # room sides from a wall, in one of the two frames nearest to a hit
+MIN_BEND = 0.008  # room sides, root mean square: needed where it is not known where the walls are
 
 
 def frame_agreement(names: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ class Flight(NamedTuple):
 
     bounced: (n, f - 1, 2), whether a wall is hit along each axis between a frame and the next.
     hits: for each flight, in order, when walls are hit between the first frame and the last: (k,) seconds;
-    those only that show, without which a straight flight would be further off by MIN_BEND.
+    those only that show, without which a straight flight would be further off by `min_bend`.
     """
 
     positions: Tensor
@@ -62,57 +65,127 @@ class Flight(NamedTuple):
     hits: list[Tensor]
 
 
-def nearest_flight(positions: Tensor, seconds: Tensor, fastest: float = 1.2) -> Flight:
+def nearest_flight(
+    positions: Tensor,
+    seconds: Tensor,
+    clear: Tensor | None = None,
+    reach: Tensor | None = None,
+    min_bend: float | None = None,
+) -> Flight:
     """The straight, even flights, mirrored at walls, that are nearest to what was seen.
 
-    positions: (n, f, 2), where ink was seen in a room of side 1; seconds: (f,). Along each axis a flight is
-    a zigzag of some reach (the room less the digit's size), speed and phase; a place is the centre of
-    ink, which need not be that of the digit's box, so a constant offset is free. A grid of zigzags first,
-    then ever finer grids around the best.
+    positions: (n, f, 2), where a digit was seen in a room around (0, 0); seconds: (f,); clear: (n, f), in
+    which frames all of it could be seen, the only ones that count, where there are MIN_CLEAR of them; reach:
+    (n, 2), how far its middle can go along x and y. Along each axis a flight is a zigzag of that reach, of
+    some speed and phase. Where no reach is given it is found as well, in a room of side 1, and as positions
+    may then be of ink, whose middle need not be its box's, a constant offset is free. A grid of zigzags
+    first, then ever finer grids around the best. min_bend: see `Flight.hits`; 0 where the reach is known, as
+    the experiment `hit_threshold` found, else MIN_BEND.
     """
     if positions.ndim != 3 or positions.shape[1] != len(seconds) or len(seconds) < 4:
         raise ValueError(
             f"positions {tuple(positions.shape)} at {len(seconds)} times: give (n, f, 2) and (f,), f at "
             "least 4."
         )
+    if not positions.isfinite().all():
+        raise ValueError("positions that are NaN or infinite: no flight is near them.")
     n, frames, _ = positions.shape
     observed, when = positions.double().transpose(1, 2).reshape(2 * n, frames), seconds.double()
-    grid = torch.cartesian_prod(
-        torch.linspace(0.5, 0.9, 9), torch.linspace(0, fastest, 61), torch.arange(32) / 32
-    ).double()  # reach, speed, phase in periods
-    paths = _zigzag(grid, when)
-    paths = paths - paths.mean(1, keepdim=True)
-    gap = paths.square().sum(1) - 2 * (observed - observed.mean(1, keepdim=True)) @ paths.T
-    best = grid[gap.argmin(1)]
-    step = torch.tensor([0.05, fastest / 60, 1 / 32], dtype=torch.float64)
-    around = torch.cartesian_prod(*[torch.linspace(-1, 1, 5)] * 3).double()
-    for _ in range(8):
-        tries = best[:, None] + around * (step := step * 0.6)
-        tries[..., 0].clamp_(0.45, 0.95)
-        tries[..., 1].clamp_(0, fastest)
-        paths = _zigzag(tries, when)
+    # In a unit in which the reach is 1, where it is known.
+    unit = (
+        torch.ones(2 * n).double() if reach is None else reach.double().reshape(-1).clamp(min=0.05)
+    )
+    observed = observed / unit[:, None]
+    counts = torch.ones(n, frames) if clear is None else clear
+    counts = torch.where(counts.sum(1, keepdim=True) < MIN_CLEAR, 1.0, counts.double())
+    weight = (counts / counts.sum(1, keepdim=True)).double().repeat_interleave(2, 0)
+
+    def off(paths: Tensor) -> tuple[Tensor, Tensor]:
+        """How far paths (2n, k, f) are from what was seen, on average (2n, k), and the offset taken."""
         gaps = observed[:, None] - paths
-        gap = (gaps - gaps.mean(-1, keepdim=True)).square().sum(-1)
-        best = tries[torch.arange(2 * n), gap.argmin(1)]
-    reach, speed, phase = best.T
+        offset = (weight[:, None] * gaps).sum(-1, keepdim=True) * (reach is None)
+        return (weight[:, None] * (gaps - offset).square()).sum(-1), offset
+
+    grid, step = _grid(reach is not None)
+    gaps = _grid_gaps(observed, weight, grid, when, reach is None)
+    best = grid[torch.cat([gap.topk(3, largest=False).indices for gap in gaps])]  # (2n, 3, 3)
+    around = torch.cartesian_prod(*[torch.linspace(-1, 1, 5)] * 3).double()
+    around = around[(around * (step == 0)).abs().sum(1) == 0]
+    for _ in range(8):
+        tries = best[:, :, None] + around * (step := step * 0.6)
+        tries[..., 0].clamp_(0.45, 0.95 if reach is None else 1.0)
+        tries[..., 1].clamp_(0, grid[-1, 1])
+        far = off(_zigzag(tries.flatten(1, 2), when))[0].unflatten(1, tries.shape[1:3])
+        nearest = far.argmin(2)[..., None, None].expand(-1, -1, 1, 3)
+        best = tries.gather(2, nearest)[:, :, 0]
+    best = best[torch.arange(2 * n), off(_zigzag(best, when))[0].argmin(1)]
+    phase, speed = best[:, 2], best[:, 1]
     path = _zigzag(best, when)
-    path = path + (observed - path).mean(1, keepdim=True)
-    leg = (2 * (phase[:, None] + speed[:, None] * when / (2 * reach[:, None]))).floor()  # which way
-    velocity = torch.where(leg[:, 0].remainder(2) == 0, speed, -speed)
+    left, offset = (part[:, 0] for part in off(path[:, None]))
+    path = path + offset
+    leg = (2 * (phase[:, None] + speed[:, None] * when / (2 * best[:, :1]))).floor()  # which way
+    velocity = torch.where(leg[:, 0].remainder(2) == 0, speed, -speed) * unit
     bounced = (leg[:, 1:] != leg[:, :-1]).view(n, 2, -1).transpose(1, 2)
-    straight = torch.stack([torch.ones_like(when), when], 1)
-    bend = observed - observed @ torch.linalg.pinv(straight).T @ straight.T
-    is_bent = bend.square().mean(1) - (observed - path).square().mean(1) > MIN_BEND**2
+    bend, left = (unit.square() * part for part in (_bend(observed, when, weight), left))
+    if min_bend is None:
+        min_bend = MIN_BEND if reach is None else 0.0
+    is_bent = bend - left > min_bend**2
     times = [_wall_times(*way, when) if bent else when[:0] for way, bent in zip(best, is_bent)]
+    if reach is not None:
+        rows = zip(times, observed * unit[:, None], unit / 2, counts.repeat_interleave(2, 0) > 0)
+        times = [_touching(*row, when) for row in rows]
     hits = [torch.cat(axes).sort().values for axes in zip(times[::2], times[1::2], strict=True)]
-    return Flight(path.view(n, 2, -1).transpose(1, 2), velocity.view(n, 2), bounced, hits)
+    path = (path * unit[:, None]).view(n, 2, -1).transpose(1, 2)
+    return Flight(path, velocity.view(n, 2), bounced, hits)
+
+
+def _touching(hits: Tensor, along: Tensor, wall: Tensor, clear: Tensor, seconds: Tensor) -> Tensor:
+    """Those of the hits (k,) at which a digit was seen near a wall, or not seen: along, clear (f,)."""
+    frames = (hits[:, None] - seconds).abs().topk(2, largest=False).indices
+    return hits[((wall - along[frames].abs() < TOUCH) | ~clear[frames]).any(1)]
+
+
+def _grid(known: bool) -> tuple[Tensor, Tensor]:
+    """Zigzags to begin with, (k, 3) of reach, speed, phase in periods, and the steps between them."""
+    reach = torch.ones(1) if known else torch.linspace(0.5, 0.9, 9)
+    fastest, speeds, phases = (1.8, 91, 64) if known else (1.2, 61, 32)
+    grid = torch.cartesian_prod(
+        reach, torch.linspace(0, fastest, speeds), torch.arange(phases) / phases
+    )
+    step = torch.tensor(
+        [0.0 if known else 0.05, fastest / (speeds - 1), 1 / phases], dtype=torch.float64
+    )
+    return grid.double(), step
+
+
+def _grid_gaps(
+    observed: Tensor, weight: Tensor, grid: Tensor, seconds: Tensor, offset: bool
+) -> Iterator[Tensor]:
+    """How far zigzags of a grid are from what was seen, but for a constant: (256 at most, k) at a time."""
+    paths = _zigzag(grid, seconds)
+    squares = paths.square()
+    for seen, counts in zip(observed.split(256), weight.split(256), strict=True):
+        gap = counts @ squares.T - 2 * (counts * seen) @ paths.T
+        if offset:
+            gap = gap - (counts @ paths.T).square()
+            gap = gap + 2 * (counts * seen).sum(1, keepdim=True) * (counts @ paths.T)
+        yield gap
+
+
+def _bend(observed: Tensor, seconds: Tensor, weight: Tensor) -> Tensor:
+    """The mean squared distance from the best straight, even flight: (n, f), (f,), (n, f) -> (n,)."""
+    along, when = (
+        x - (weight * x).sum(1, keepdim=True) for x in (observed, seconds.expand_as(observed))
+    )
+    slope = (weight * along * when).sum(1) / (weight * when.square()).sum(1).clamp(min=1e-12)
+    return (weight * (along - slope[:, None] * when).square()).sum(1)
 
 
 def _zigzag(zigzags: Tensor, seconds: Tensor) -> Tensor:
-    """zigzags: (..., 3) of reach, speed and phase -> where a point is that runs to and fro (..., f)."""
+    """zigzags: (..., 3) of reach, speed, phase -> where a point is that runs to and fro around 0 (..., f)."""
     reach, speed, phase = zigzags[..., None].unbind(-2)
     along = (2 * reach * phase + speed * seconds).remainder(2 * reach)
-    return reach - (along - reach).abs()
+    return reach / 2 - (along - reach).abs()
 
 
 def _wall_times(reach: Tensor, speed: Tensor, phase: Tensor, seconds: Tensor) -> Tensor:
@@ -130,8 +203,10 @@ class Physics(NamedTuple):
     reflection_error: Tensor
 
 
-def physics(positions: Tensor, seconds: Tensor) -> Physics:
-    """How far the flight seen in clips is from a lawful one: positions (n, f, 2), seconds (f,).
+def physics(
+    positions: Tensor, seconds: Tensor, clear: Tensor | None = None, reach: Tensor | None = None
+) -> Physics:
+    """How far the flight seen in clips is from a lawful one; arguments as those of `nearest_flight`.
 
     trajectory_error: root mean square distance from the nearest lawful flight, bounces and all, in room
     sides. velocity_error: mean error of the velocity from frame to frame where no wall is hit, in room
@@ -141,13 +216,15 @@ def physics(positions: Tensor, seconds: Tensor) -> Physics:
     step before and after them, NaN for clips without. None is quite 0 for real clips: the judge measures ink,
     to a fraction of a pixel.
     """
-    flight = nearest_flight(positions, seconds)
+    flight = nearest_flight(positions, seconds, clear, reach)
     observed = positions.double()
-    trajectory_error = (observed - flight.positions).square().sum(-1).mean(1).sqrt()
+    counts = torch.ones_like(observed[..., 0]) if clear is None else clear.double()
+    off = (observed - flight.positions).square().sum(-1)
+    trajectory_error = ((counts * off).sum(1) / counts.sum(1).clamp(min=1)).sqrt()
     moved, lawful = (
         x.diff(dim=1) / seconds.double().diff()[:, None] for x in (observed, flight.positions)
     )
-    free = ~flight.bounced.any(-1)
+    free = ~flight.bounced.any(-1) & (counts[:, 1:] * counts[:, :-1] > 0)
     error = ((moved - lawful).norm(dim=-1) * free).sum(1) / free.sum(1).clamp(min=1)
     hit = flight.bounced[:, 1:-1] & ~flight.bounced[:, :-2] & ~flight.bounced[:, 2:]
     turned = (moved[:, 2:] + moved[:, :-2]).abs() * hit

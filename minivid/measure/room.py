@@ -19,6 +19,7 @@ SMALL = 32  # pixels along the short side at which a room is measured
 WORDS = tuple(word for word in CAMERAS if word != "track")  # cameras whose path their word tells
 STIFFNESS = torch.tensor([0.02, 0.02, 2.0])  # how firmly x, y and view hold to where they start
 STEPS = ((0.01, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 0.01))  # in x, y and view: for slopes
+AROUND = (0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.0, -2.0)  # steps to either side
 TRIES = torch.linspace(-0.44, 0.44, 89)  # offsets of a camera of which nothing is known yet
 
 
@@ -65,7 +66,7 @@ def fit_light(grey: Grey, centre: Tensor, view: Tensor) -> tuple[list[str], Tens
 
 
 def search_path(grey: Grey, views: Sequence[float] = (render.VIEW,)) -> tuple[Tensor, Tensor]:
-    """A camera path found from nothing, each frame by itself: (b, f, 2) and (b, f), from among coarse tries."""
+    """A camera path from among coarse tries, each frame by itself: (b, f, 2) and (b, f)."""
     b, frames, height, width = grey.level.shape
     tries = torch.cartesian_prod(TRIES, TRIES, torch.tensor(views))
     one = Grey(torch.empty(1, len(tries), height, width), torch.empty(0))
@@ -78,28 +79,38 @@ def search_path(grey: Grey, views: Sequence[float] = (render.VIEW,)) -> tuple[Te
 
 
 def refine_path(
-    grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str], rounds: int = 3
+    grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
     """The camera path nearby under which an empty room fits each frame best: (b, f, 2) and (b, f).
 
-    Gauss-Newton, held to where it starts by a spring that gives way where walls are in view: where none is,
-    the picture tells nothing of the camera.
+    Steps along x and y first, as walls are thin and a slope leads past them, then Gauss-Newton, held to where
+    it starts by a spring that gives way where walls are in view: where none is, the picture tells nothing.
     """
     start = path = torch.cat([centre, view[..., None]], -1)
     lit = render.light(lights, frame_times(grey.level.shape[1]))[..., None, None]
     pixels = grey.weight.flatten(2).sum(-1).clamp(min=1e-6)[..., None]
-    for _ in range(rounds):
-        room = _rooms(grey, path[..., :2], path[..., 2])
-        moved = [path + torch.tensor(step) for step in STEPS]
-        slopes = torch.stack(
-            [lit * (_rooms(grey, m[..., :2], m[..., 2]) - room) / 0.01 for m in moved], -1
-        )
+
+    def room(path: Tensor) -> Tensor:
+        return lit * _rooms(grey, path[..., :2], path[..., 2])
+
+    def cost(path: Tensor) -> Tensor:
+        error = (grey.weight * (grey.level - room(path)).square()).flatten(2).sum(-1)
+        return error / pixels[..., 0] + (STIFFNESS * (path - start)).square().sum(-1)
+
+    for step in STEPS[:2]:
+        tries = torch.stack([path + k * torch.tensor(step) for k in AROUND])
+        best = torch.stack([cost(one) for one in tries]).argmin(0)
+        path = tries.gather(0, best[None, ..., None].expand(1, *path.shape))[0]
+    for _ in range(2):
+        now = room(path)
+        slopes = torch.stack([(room(path + torch.tensor(step)) - now) / 0.01 for step in STEPS], -1)
         slopes, weight = slopes.flatten(2, 3), grey.weight.flatten(2)[..., None]
-        left = (grey.level - lit * room).flatten(2)[..., None]
-        square = (weight * slopes).mT @ slopes / pixels[..., None]
-        pull = ((weight * slopes).mT @ left)[..., 0] / pixels + STIFFNESS**2 * (start - path)
-        square = square + STIFFNESS.square().diag()
-        path = path + torch.linalg.solve(square, pull).clamp(-0.02, 0.02)
+        left = (grey.level - now).flatten(2)[..., None]
+        square = (weight * slopes).mT @ slopes / pixels[..., None] + STIFFNESS.square().diag()
+        pull = ((weight * slopes).mT @ left)[..., 0] / pixels
+        path = path + torch.linalg.solve(square, pull + STIFFNESS.square() * (start - path)).clamp(
+            -0.02, 0.02
+        )
     return path[..., :2], path[..., 2]
 
 

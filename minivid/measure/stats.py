@@ -13,6 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
+GROUPS = 20  # parts of a jackknife
+T95 = 2.093024  # Student's quantile of a two-sided 95 % interval, of GROUPS - 1 degrees of freedom
 
 T = TypeVar("T")
 
@@ -67,8 +69,20 @@ def bootstrap(values: Tensor, seed: int = 0, resamples: int = 2000) -> Interval:
 
 
 def median(values: Tensor, seed: int = 0, resamples: int = 2000) -> Interval:
-    """The median of n values, of an even number the lower one, and its interval, as `bootstrap`'s."""
-    return _resampled(values, lambda values: values.median(1).values, seed, resamples)
+    """The median of values, of an even number the lower one, and its interval, as `bootstrap`'s.
+
+    values: (n,), or (n, most), of n clips some values each and NaN for the rest: clips are resampled.
+    """
+    return _resampled(values, lambda x: x.flatten(1).nanmedian(1).values, seed, resamples)
+
+
+def ratio(part: Tensor, whole: Tensor) -> Interval:
+    """The sum of parts by the sum of wholes, (n,) of each clip; its interval by resampling clips.
+
+    So a proportion of things of which some share a clip, and are not independent.
+    """
+    counts = torch.stack([part, whole], -1)
+    return _resampled(counts, lambda counts: _ratio(counts.sum(1)), seed=0, resamples=2000)
 
 
 def _resampled(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: int, resamples: int):
@@ -81,12 +95,13 @@ def _resampled(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: int,
     return Interval(value, min(low, value), max(high, value))
 
 
-def jackknife(statistic: Callable[..., float], *samples: Tensor, groups: int = 20) -> Interval:
+def jackknife(statistic: Callable[..., float], *samples: Tensor) -> Interval:
     """A statistic of whole samples and its interval, by leaving out a part at a time (Tukey 1958).
 
     For what is no mean, as a Fréchet distance: resampling with replacement would repeat clips, and
-    repeated clips look further from everything. samples: (n, ...) each, n at least `groups`.
+    repeated clips look further from everything. samples: (n, ...) each, n at least GROUPS.
     """
+    groups = GROUPS
     if min(map(len, samples)) < groups:
         raise ValueError(
             f"{min(map(len, samples))} samples in {groups} groups: give at least that many."
@@ -98,7 +113,7 @@ def jackknife(statistic: Callable[..., float], *samples: Tensor, groups: int = 2
         left.append(statistic(*(x[k] for x, k in zip(samples, keep, strict=True))))
     spread = torch.tensor(left, dtype=torch.float64)
     error = ((groups - 1) / groups * (spread - spread.mean()).square().sum()).sqrt().item()
-    return Interval(value, value - Z95 * error, value + Z95 * error)
+    return Interval(value, value - T95 * error, value + T95 * error)
 
 
 def f1(matched: Tensor, hits: Tensor, notes: Tensor) -> Interval:
@@ -107,10 +122,11 @@ def f1(matched: Tensor, hits: Tensor, notes: Tensor) -> Interval:
     matched: pairs of the two. The harmonic mean of recall (hits that have a note) and precision (notes that
     have a hit); its interval by resampling clips.
     """
-    counts = torch.stack([2 * matched, hits + notes], -1)
-    if not counts[:, 1].sum():
+    if not (hits + notes).sum():
         raise ValueError("no events in any clip: there is nothing to compare.")
-    return _resampled(counts, lambda counts: _ratio(counts.sum(1)), seed=0, resamples=2000)
+    if (matched > torch.minimum(hits, notes)).any():
+        raise ValueError("more pairs than events in a clip: no event may be in two pairs.")
+    return ratio(2 * matched, hits + notes)
 
 
 def _ratio(sums: Tensor) -> Tensor:

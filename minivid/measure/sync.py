@@ -6,6 +6,7 @@ hums are held against the brightness of the digit whose tone they are.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,10 +19,11 @@ from minivid.measure import motion, stats
 from minivid.measure.adherence import read_clips
 from minivid.measure.judge import Observation, load_judge
 from minivid.measure.listener import HUM_STEP, Transcription
-from minivid.measure.stats import proportion_row, row
+from minivid.measure.stats import row
 
 FRAME = 1 / FRAMES_PER_SECOND
 SHARP = 0.05  # seconds: what an eye and an ear still take for one event
+CROSSING = (0.28, 0.39)  # short sides, across and down, within which two digits overlap
 HUM_RATE = SAMPLE_RATE / HUM_STEP  # loudnesses a second
 
 
@@ -44,10 +46,16 @@ class Events:
 
 @dataclass(frozen=True)
 class Visible:
-    """What an eye can hold against the sound: the hits, and the brightness of each digit there, (f,)."""
+    """What an eye can hold against the sound: the hits, and the brightness of each digit there, (f,).
+
+    Of two digits of one number it is that of the one whose brightness changes more. count: how many digits
+    there are; crosses: whether one passes in front of another.
+    """
 
     hits: Events
     brightness: dict[int, Tensor]
+    count: int
+    crosses: bool
 
 
 def watch(video: Tensor) -> list[Visible]:
@@ -55,10 +63,17 @@ def watch(video: Tensor) -> list[Visible]:
     return visible_events(read_clips(load_judge(), video))
 
 
-def visible_events(observed: Sequence[Observation]) -> list[Visible]:
-    """Hits and brightness in what the judge has read: all digits' flights are fitted at once."""
-    positions = torch.cat([one.positions for one in observed])
-    hits = iter(motion.nearest_flight(positions, frame_times(positions.shape[1])).hits)
+def visible_events(observed: Sequence[Observation], min_bend: float | None = None) -> list[Visible]:
+    """Hits and brightness in what the judge has read: all digits' flights are fitted at once.
+
+    min_bend: as of `motion.nearest_flight`.
+    """
+    positions, clear, reach = (
+        torch.cat([getattr(one, key) for one in observed])
+        for key in ("positions", "clear", "reach")
+    )
+    times = frame_times(positions.shape[1])
+    hits = iter(motion.nearest_flight(positions, times, clear, reach, min_bend).hits)
     return [_visible(one, list(itertools.islice(hits, len(one.positions)))) for one in observed]
 
 
@@ -67,17 +82,33 @@ def _visible(observed: Observation, hits: list[Tensor]) -> Visible:
     seconds = torch.cat(hits)
     owners = torch.tensor(digits).repeat_interleave(torch.tensor([len(some) for some in hits]))
     order = seconds.argsort()
-    brightness = dict(zip(digits, observed.brightness, strict=True))
-    return Visible(Events(seconds[order], owners[order]), brightness)
+    pairs = sorted(zip(digits, observed.brightness, strict=True), key=lambda one: _varies(one[1]))
+    brightness = dict(pairs)  # of two 3s, that of the one that changes more
+    apart = (observed.positions[0] - observed.positions[-1]).abs()
+    crosses = len(digits) > 1 and bool((apart < torch.tensor(CROSSING)).all(-1).any())
+    return Visible(Events(seconds[order], owners[order]), brightness, len(digits), crosses)
+
+
+def _varies(brightness: Tensor) -> float:
+    return (brightness.std() / brightness.mean().clamp(min=1e-3)).item()
+
+
+KINDS = {
+    "one": lambda one: one.count == 1,
+    "two": lambda one: one.count == 2,
+    "crossing": lambda one: one.crosses,
+    "apart": lambda one: one.count == 2 and not one.crosses,
+}
 
 
 def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> dict:
     """Rows of what is seen against what is heard, clip by clip.
 
-    onset_f1: within a frame; onset_f1_50ms: within 50 ms; note_f1: within a frame, and the note is the
-    digit's; onset_error_ms: median distance of a pair; pitch: proportion of pairs whose note is the digit's
-    (both count pairs as independent, though some share a clip);
-    envelope_correlation: of brightness and loudness, of digits that hum. Floors: the sound of the next clip.
+    onset_f1: within a frame; onset_f1_one, _two: of clips with one digit, with two; _crossing, _apart: of
+    those with two, where one passes in front of the other, and where none does; onset_f1_50ms: within 50 ms;
+    note_f1: within a frame, and the note is the digit's; onset_error_ms: median distance of a pair; pitch:
+    proportion of pairs whose note is the digit's; envelope_correlation: of brightness and loudness, of digits
+    that hum. Floors: the sound of the next clip. Intervals are of clips, not of pairs.
     """
     end = frame_times(frames)[-1].item() - SHARP  # later strokes are too short to be told
     ours, others = (
@@ -95,11 +126,19 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
     ):
         f1, floor = (stats.f1(*_counts(clips, within, by_digit)) for clips in (ours, others))
         rows[key] = row(f1, floor.value)
-    found, by_chance = _matched(ours), _matched(others)
-    if len(found) > 1 and len(by_chance) > 1:
-        error, chance = (1000 * pairs[:, 0].abs() for pairs in (found, by_chance))
-        rows["onset_error_ms"] = row(stats.median(error), chance.median().item())
-        rows["pitch"] = proportion_row(found[:, 1] == 1, by_chance[:, 1] == 1)
+    for kind, is_kind in KINDS.items():
+        some, chance = (
+            [pair for pair, one in zip(clips, seen, strict=True) if is_kind(one)]
+            for clips in (ours, others)
+        )
+        if len(some) > 1 and any(len(events.seconds) for pair in some for events in pair):
+            f1, floor = (stats.f1(*_counts(clips, FRAME, False)) for clips in (some, chance))
+            rows[f"onset_f1_{kind}"] = row(f1, floor.value)
+    (delay, right), (far, by_chance) = _pairs(ours), _pairs(others)
+    if min(one.isfinite().sum() for one in (delay, far)) > 1:
+        error, chance = (1000 * delays.abs() for delays in (delay, far))
+        rows["onset_error_ms"] = row(stats.median(error), stats.median(chance).value)
+        rows["pitch"] = row(stats.ratio(*right), stats.ratio(*by_chance).value)
     envelopes = _envelopes(seen, heard, frames)
     if len(envelopes) > 1:
         rows["envelope_correlation"] = row(stats.bootstrap(envelopes))
@@ -135,14 +174,30 @@ def _counts(clips: list[tuple[Events, Events]], within: float, by_digit: bool) -
     return list(torch.tensor(counts).T)
 
 
-def _matched(clips: list[tuple[Events, Events]]) -> Tensor:
-    """Of all pairs within a frame, (p, 2): the stroke's delay, and whether its note is the digit's."""
-    rows = []
+def _pairs(clips: list[tuple[Events, Events]]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The delays of all pairs within a frame, (n, most), NaN where a clip has fewer; and of each clip how
+    many pairs have the digit's own note, and how many there are.
+
+    A hit belongs to a note of its own digit first, and to another only where none is left.
+    """
+    delays, right = [], []
     for hits, strokes in clips:
-        for k, m in match_events(hits.seconds, strokes.seconds, FRAME).tolist():
-            delay = (strokes.seconds[m] - hits.seconds[k]).item()
-            rows.append([delay, float(strokes.digits[m] == hits.digits[k])])
-    return torch.tensor(rows).view(-1, 2)
+        pairs, left = [], [torch.ones(len(e.seconds), dtype=torch.bool) for e in (hits, strokes)]
+        for digit in (*dict.fromkeys(hits.digits.tolist()), None):
+            own = [
+                (free & (True if digit is None else events.digits == digit)).nonzero()[:, 0]
+                for free, events in zip(left, (hits, strokes), strict=True)
+            ]
+            found = match_events(hits.seconds[own[0]], strokes.seconds[own[1]], FRAME)
+            for free, numbers, column in zip(left, own, found.T, strict=True):
+                free[numbers[column]] = False
+            pairs += [(own[0][k], own[1][m]) for k, m in found]
+        delays.append(
+            torch.tensor([(strokes.seconds[m] - hits.seconds[k]).item() for k, m in pairs])
+        )
+        right.append(sum(bool(hits.digits[k] == strokes.digits[m]) for k, m in pairs))
+    padded = torch.nn.utils.rnn.pad_sequence(delays, True, math.nan)
+    return padded, (torch.tensor(right), torch.tensor([len(one) for one in delays]))
 
 
 class Envelope(NamedTuple):

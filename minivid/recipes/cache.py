@@ -48,7 +48,8 @@ def latents(
     written, before anything is encoded.
     """
     source = weights.digest(network) + repr(scenes)
-    mark = hashlib.sha256(source.encode()).hexdigest()[:16]
+    shown = render(scenes[:1]).numpy().tobytes()  # differs where the simulator was changed
+    mark = hashlib.sha256(source.encode() + shown).hexdigest()[:16]
     folder = folder or folders.runs() / "latents"
     path = folder / f"{name}-{mark}.safetensors"
     if path.exists():

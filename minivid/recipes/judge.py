@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
 from minivid.formats import frame_times
-from minivid.measure import judge
+from minivid.measure import ink, judge
 from minivid.measure.adherence import agreement
 from minivid.measure.stats import proportion_row
 from minivid.recipes.recipe import Recipe
@@ -29,15 +29,15 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     bodies = [(i, body) for i, one in enumerate(scenes) for body in one.bodies]
     clips = torch.tensor([i for i, _ in bodies])
     colours = torch.tensor([list(scene.COLOURS).index(body.colour) for _, body in bodies])
-    ink = judge.find_ink(video)
-    own_ink = ink[clips, colours]
+    inks = ink.find_ink(video)
+    own_ink = inks[clips, colours]
     view = render.camera_paths(scenes, frame_times(5))[1][clips]
-    offsets, area, bright = judge.locate(own_ink)
+    offsets, area, bright = ink.locate(own_ink)
     area = area * view**2
     offsets = offsets + 0.03 * torch.randn(offsets.shape, generator=rng) / view[..., None]
     zoomed = view / (1 + 0.06 * torch.randn(view.shape, generator=rng))
-    other_ink = ink[clips].sum(1) - own_ink
-    crops = judge.crop_digits(own_ink, other_ink, bright, offsets, zoomed)
+    other_ink = inks[clips].sum(1) - own_ink
+    crops = ink.crop_digits(own_ink, other_ink, bright, offsets, zoomed)
     visible = area > 0.35 * area.amax(1, keepdim=True)
     digits = torch.tensor([body.digit for _, body in bodies])[:, None].expand_as(visible)
     styles = torch.tensor([scene.STYLES.index(scenes[i].style) for i, _ in bodies])
@@ -45,7 +45,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
 
     near = random_scenes.draw_scenes(n, rng, random_scenes.FULL)
     size = (24, 32, 48)[int(torch.randint(3, (), generator=rng))]
-    close, _ = judge.portrait_crops(render.portraits(near, size))
+    close, _ = ink.portrait_crops(render.portraits(near, size))
     crops = torch.cat([crops[visible], close])
     softness = torch.rand(len(crops), 1, 1, 1, generator=rng) * 0.6
     crops = torch.lerp(crops, avg_pool2d(crops, 3, 1, 1), softness)

@@ -8,6 +8,7 @@ from minivid import files, folders, recipes, weights
 from minivid.folders import ROOT
 from minivid.recipes import scorecard, tables
 
+SEEDS_NEEDED = 5000  # that a score draws from, from its own upwards, beside one for each scene
 MIN_N = 50  # scenes: with fewer, some rows have no interval
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 FROM_NOTHING = folders.data() / "experiments" / "from_nothing.json"  # cards that `train all` left
@@ -19,10 +20,12 @@ def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None)
     folder: of runs, where scores are kept on the way; table: a JSON file to write, too. Raises ValueError for
     a seed that training may draw from, and for fewer than MIN_N scenes.
     """
-    if not 0 <= seed <= scorecard.MAX_SEED:
-        raise ValueError(
-            f"seed {seed}: allowed are 0 to {scorecard.MAX_SEED}; training draws from above."
-        )
+    most = scorecard.MAX_SEED - SEEDS_NEEDED - n
+    if not 0 <= seed <= most:
+        raise ValueError(f"seed {seed}: allowed are 0 to {most}; training draws from above.")
+    files.require_writable(folder, "MINIVID_RUNS")
+    if table:
+        files.require_file(table)
     if n < MIN_N:
         raise ValueError(f"--n {n}: an interval needs at least {MIN_N} scenes.")
     every, found = name == "all", {}

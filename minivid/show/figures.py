@@ -26,7 +26,7 @@ from matplotlib.mlab import specgram
 from matplotlib.text import Text
 
 from minivid.formats import FRAMES_PER_SECOND, SAMPLE_RATE
-from minivid.show.media import Array, Clips, as_clips, enlarge, to_floats
+from minivid.show.media import Array, Clips, as_clips, enlarge, require_counts, to_floats
 
 # Okabe and Ito's colours, told apart by nearly all eyes; in grey, the dashes tell them apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000"]
@@ -104,6 +104,7 @@ def film_strip(
             f"the clips of one film strip need one shape, got (frames, height, width) {shapes}: "
             "draw a strip for each, or show them with play."
         )
+    require_counts(every=every)
     every = every or math.ceil(len(clips[0]) / 9)
     clips = [clip[::every] for clip in clips]
     frames, _, w, _ = clips[0].shape
@@ -124,6 +125,7 @@ def grid(
             "write image[None] for one image, use film_strip or play for video."
         )
     clips = as_clips(images[:, :, None])
+    require_counts(columns=columns)
     columns = columns or min(len(clips), 8)
     tiles = [enlarge(clip, _fitting(columns, clip.shape[2]))[0] for clip in clips]
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]

@@ -94,6 +94,7 @@ def mosaic(videos: Clips, columns: int = 0) -> Tensor:
     Smaller clips are padded with white, and shorter ones stand still on their last frame.
     """
     clips = as_clips(videos)
+    require_counts(columns=columns)
     columns = columns or math.ceil(len(clips) / max(1, round(math.sqrt(len(clips) / 2))))
     rows = math.ceil(len(clips) / columns)
     f, h, w = (max(clip.shape[axis] for clip in clips) for axis in (0, 1, 2))
@@ -140,6 +141,8 @@ def _encode(
     frames: np.ndarray, audio: Array | None, fps: int,
     container: str, codec: str, quality: dict[str, str], audio_codec: str,
 ) -> bytes:  # fmt: skip
+    if not 0 < fps < math.inf or fps != int(fps):
+        raise ValueError(f"fps={fps}: give a whole number of frames a second, from 1.")
     sound = None if audio is None else _sound(audio, seconds=len(frames) / fps)
     # Both codecs store colour for squares of 2 by 2 pixels, so the sides must be even.
     frames = np.pad(
@@ -192,7 +195,9 @@ def encoder(path: Path) -> Callable[..., bytes]:
     """What makes a file of that name of clips. Raises ValueError for a suffix that nothing here makes."""
     encoders = {".mp4": encode_mp4, ".webm": encode_webm, ".png": encode_apng, ".apng": encode_apng}
     if path.suffix.lower() not in encoders:
-        raise ValueError(f"cannot save {path.name!r}: the name must end in {', '.join(encoders)}.")
+        raise ValueError(
+            f"cannot save {path.name!r}: the name must end in {', '.join(encoders)}, as clip.mp4 does."
+        )
     return encoders[path.suffix.lower()]
 
 
@@ -259,10 +264,18 @@ def _sound(audio: Array, seconds: float) -> np.ndarray:
 def _enlarged_mosaic(video: Clips, scale: int) -> np.ndarray:
     """Join clips into one, as large as a screen needs it: (f, h, w, 3), uint8."""
     frames = as_clips(mosaic(video))[0]
+    require_counts(scale=scale)
     short, long = sorted(frames.shape[1:3])
     scale = scale or max(1, min(math.ceil(256 / short), 960 // long))
     require_size(scale * long)
     return enlarge(frames, scale)
+
+
+def require_counts(**counts: int) -> None:
+    """Raise ValueError for a count that is none; 0 leaves the choice to the function."""
+    for name, count in counts.items():
+        if count < 0 or count != int(count):
+            raise ValueError(f"{name}={count}: give a whole number from 1, or leave it out.")
 
 
 def require_size(long: int) -> None:

@@ -28,6 +28,8 @@ FORMATS = (
     Format(9, 32, 32),
 )
 NOT_SAID = "–"
+ROWS = captions.ORDINALS  # of menus: of the first digit, and of the second
+FOLLOW, SLOW = "follow the ", "in slow motion"
 WIDE = {"width": "46em"}
 
 
@@ -73,6 +75,7 @@ class Playground(ipywidgets.VBox):
         self.agreement = ipywidgets.HTML()
         self.history = ipywidgets.Select(options=[], description="history", rows=5, layout=WIDE)
         self.prompt.observe(self._complete, names="value")
+        self._writes = False  # a sentence from the menus, or the menus from a sentence
         for menu in self.menus.values():
             menu.observe(self._write, names="value")
         self.history.observe(self._show, names="value")
@@ -102,17 +105,31 @@ class Playground(ipywidgets.VBox):
         ]
 
     def _complete(self, change=None) -> None:
-        """Offer what can come next."""
+        """Offer what can come next, and have the menus say what the sentence says."""
         self.prompt.options = captions.completions(self.prompt.value)
+        try:
+            said = _choices(captions.parse(self.prompt.value))
+        except ValueError:
+            return  # it is not finished, or it is wrong
+        if not self._writes:
+            self._writes = True
+            for key, menu in self.menus.items():
+                menu.value = said.get(key, NOT_SAID)
+            self._writes = False
 
     def _write(self, change=None) -> None:
         """Write the sentence that the menus say."""
+        if self._writes:
+            return
+        self._writes = True
         try:
             self.prompt.value = captions.write(_described(self.menus))
         except ValueError as error:
             self._tell(error)
         else:
             self._tell("")
+        finally:
+            self._writes = False
 
     def _generate(self, button=None) -> None:
         """Generate what the prompt asks for, or say why that cannot be."""
@@ -172,11 +189,19 @@ def _menus() -> dict[str, ipywidgets.Dropdown]:
         "heading": list(scene.HEADINGS),
         "hums": ["humming"],
     }
-    everything = {"camera": scene.CAMERAS, "light": scene.LIGHTS, "style": scene.STYLES}
-    rows = {f"{row} {key}": ways for row in ("first", "second") for key, ways in subjects.items()}
+    cameras = [word for word in scene.CAMERAS if word != "track"]
+    everything = {
+        "camera": [*cameras, *(FOLLOW + row for row in ROWS)],
+        "light": scene.LIGHTS,
+        "style": scene.STYLES,
+        "slow_motion": [SLOW],
+    }
+    rows = {f"{row} {key}": ways for row in ROWS for key, ways in subjects.items()}
     rows |= {f"all {key}": list(ways) for key, ways in everything.items()}
     return {
-        key: ipywidgets.Dropdown(options=[NOT_SAID, *ways], description=key.removeprefix("all "))
+        key: ipywidgets.Dropdown(
+            options=[NOT_SAID, *ways], description=key.removeprefix("all ").replace("_", " ")
+        )
         for key, ways in rows.items()
     }
 
@@ -184,20 +209,43 @@ def _menus() -> dict[str, ipywidgets.Dropdown]:
 def _described(menus: dict[str, ipywidgets.Dropdown]) -> scene.Description:
     """What the menus say. A second digit is there where anything is said of it."""
     values = {key: None if menu.value == NOT_SAID else menu.value for key, menu in menus.items()}
-    subjects = []
-    for row in ("first", "second"):
+    camera, subjects = values["all camera"] or "", []
+    for row in ROWS:
         digit, colour, heading, hums = (
             values[f"{row} {key}"] for key in adherence.SUBJECT_ATTRIBUTES
         )
-        if row == "first" or any((digit, colour, heading, hums)):
+        followed = camera == FOLLOW + row or None
+        if row == ROWS[0] or any((digit, colour, heading, hums, followed)):
             number = None if digit is None else int(digit)
-            subjects.append(scene.Subject(number, colour, heading, bool(hums) or None))
-    return scene.Description(tuple(subjects), *(values[f"all {k}"] for k in captions.CLAUSES))
+            subjects.append(scene.Subject(number, colour, heading, bool(hums) or None, followed))
+    return scene.Description(
+        tuple(subjects),
+        "track" if camera.startswith(FOLLOW) else values["all camera"],
+        values["all light"],
+        values["all style"],
+        values["all slow_motion"] == SLOW or None,
+    )
+
+
+def _choices(said: scene.Description) -> dict[str, str]:
+    """What the menus show for a description, but for what it leaves unsaid."""
+    found = {"all camera": said.camera, "all light": said.light, "all style": said.style}
+    found["all slow_motion"] = SLOW if said.slow_motion else None
+    if said.camera == "track":
+        found["all camera"] = FOLLOW + ROWS[0]
+    for row, one in zip(ROWS, said.subjects, strict=False):
+        found[f"{row} digit"] = None if one.digit is None else str(one.digit)
+        found |= {f"{row} colour": one.colour, f"{row} heading": one.heading}
+        found[f"{row} hums"] = "humming" if one.hums else None
+        if one.followed:
+            found["all camera"] = FOLLOW + row
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _agreement(asked: scene.Description, observed: scene.Description) -> str:
     """A table, in HTML: what was asked for, what is read, and whether they agree."""
     right, lines = adherence.agreement(asked, observed), []
+    observed = adherence.in_order(asked, observed)
     for key in (*adherence.SUBJECT_ATTRIBUTES, *captions.CLAUSES):
         wanted, found = (_words(one, key) for one in (asked, observed))
         mark = "" if wanted == NOT_SAID else "✓" if right[key] else "✗"
@@ -212,5 +260,10 @@ def _words(described: scene.Description, key: str) -> str:
     values = [getattr(one, key) for one in owners]
     if all(value is None for value in values):
         return NOT_SAID
-    names = {None: NOT_SAID, True: "yes", False: "no"} if key == "hums" else {None: NOT_SAID}
-    return ", ".join(str(names.get(value, value)) for value in values)
+    if key == "camera" and values == ["track"]:
+        followed = [row for row, one in zip(ROWS, described.subjects, strict=False) if one.followed]
+        values = [FOLLOW + row for row in followed] or values
+    if any(value is None or isinstance(value, bool) for value in values):
+        names = {None: NOT_SAID, True: "yes", False: "no"}
+        values = [names.get(value, value) for value in values]
+    return ", ".join(map(str, values))

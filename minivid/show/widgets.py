@@ -31,6 +31,7 @@ def scene_builder() -> ipywidgets.Widget:
         "camera": ipywidgets.Dropdown(options=scene.CAMERAS, description="camera"),
         "light": ipywidgets.Dropdown(options=scene.LIGHTS, description="light"),
         "style": ipywidgets.Dropdown(options=scene.STYLES, description="style"),
+        "slow_motion": ipywidgets.Checkbox(False, description="slow motion"),
     }
     sentence, hits = ipywidgets.Label(), ipywidgets.Label()
     strip = ipywidgets.Image(format="png", layout={"max_width": "100%"})
@@ -55,14 +56,15 @@ def scene_builder() -> ipywidgets.Widget:
 
 def build_scene(
     digit: int, colour: str, heading: str, speed: float, hand: int, hums: bool,
-    camera: str, light: str, style: str,
+    camera: str, light: str, style: str, slow_motion: bool = False,
 ) -> scene.Scene:  # fmt: skip
     """One digit that starts on the far side of the room and flies along its heading."""
     angle = math.radians(scene.HEADINGS[heading])
     start = (-0.22 * math.cos(angle), -0.22 * math.sin(angle))
     hum = scene.Hum(rate=1.0, phase=0.0) if hums else None
     body = scene.Body(digit, colour, heading, start, speed, 8.0, hum=hum, hand=hand)
-    return scene.Scene((body,), camera, light, style)
+    tracked = 0 if camera == "track" else None
+    return scene.Scene((body,), camera, light, style, slow_motion=slow_motion, tracked=tracked)
 
 
 def noise_slider(

@@ -69,6 +69,7 @@ def train(
             run.resume(checkpoint)
         if run.step == config.steps:
             yield run.progress()
+            network.train()  # whoever sampled from it in between had it evaluate
             return
         if config.compile:
             compile_blocks(network, run.device)
@@ -89,6 +90,7 @@ def train(
                 checkpoints.write(checkpoint, run.state())
             paused = time.monotonic()
             yield run.progress()
+            network.train()  # whoever sampled from it in between had it evaluate
             run.began += time.monotonic() - paused
 
 

@@ -81,8 +81,8 @@ def write(description: Description, rng: torch.Generator | None = None, keep: fl
     """Say a description in one sentence.
 
     rng: picks among the phrasings; without one, the first of each is used. keep: probability with which each
-    attribute but the digit is said. A digit that does not hum is simply not called humming, nor is it said that
-    time runs as usual. Raises ValueError where something is to be left out by chance, without an rng.
+    attribute but the digit is said. A digit that does not hum is simply not called humming, nor is it said
+    that time runs as usual. Raises ValueError where something is to be left out by chance, without an rng.
     """
     if keep < 1 and rng is None:
         raise ValueError(f"keep={keep} leaves things out by chance: give an rng.")
@@ -200,7 +200,11 @@ def begins(words: str) -> bool:
     *before, last = (" ".join(part.split()) for part in words.lower().split(","))
     if any(_understood(", ".join([*before, f"{last} {end}".strip()])) for end in _ENDS):
         return True
-    ways = [phrase for phrase in (*_MEANING, *_FOLLOWING) if f"{phrase} ".startswith(f"{last} ")]
+    ways = [
+        phrase
+        for phrase in (*_MEANING, *_FOLLOWING)
+        if f"{phrase} ".startswith(f"{last} ".lstrip())
+    ]
     return any(
         _understood(", ".join([*before, phrase, *digits]))
         for phrase in ways
@@ -210,6 +214,7 @@ def begins(words: str) -> bool:
 
 def completions(text: str, most: int = 40) -> list[str]:
     """Ways to go on from an unfinished sentence: the last word ended, or one more, or one more clause."""
+    text = f"{text} " if text.endswith(",") else text
     start, _, part = text.lower().rpartition(" ")
     start = f"{start} " if start else ""
     found = [start + word for word in VOCABULARY if word.startswith(part) and begins(start + word)]
@@ -219,7 +224,9 @@ def completions(text: str, most: int = 40) -> list[str]:
         left = [key for key in CLAUSES if getattr(description, key) is None]
         found += [f"{done}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
         if "camera" in left:
-            found += [way for way in (f"{done}, {FOLLOWS[0]} {k}" for k in _WHOM) if _understood(way)]
+            found += [
+                way for way in (f"{done}, {FOLLOWS[0]} {k}" for k in _WHOM) if _understood(way)
+            ]
     elif done and _understood(f"{done}, a 3"):
         found.append(f"{done}, a")
     return [one for one in found if one != text][:most]
@@ -238,7 +245,11 @@ _NAMES = [*NUMBERS, *map(str, range(10)), "digit"]
 _FOLLOWING = [
     f"{way} {whom}"
     for way in FOLLOWS
-    for whom in (*_WHOM, *(f"the {c} {n}" for c in COLOURS for n in _NAMES), *(f"the {n}" for n in _NAMES))
+    for whom in (
+        *_WHOM,
+        *(f"the {c} {n}" for c in COLOURS for n in _NAMES),
+        *(f"the {n}" for n in _NAMES),
+    )
 ]
 EXAMPLE = (
     "a red 3 moves right and a blue 7 moves up, the camera pans left, the light dims, outlined"

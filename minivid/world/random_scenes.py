@@ -5,6 +5,7 @@ digit, outlines, light, hums, pans and zooms; the directed world is the full one
 tracked, seen from above or in slow motion. The same seed gives the same scenes on every platform.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -106,9 +107,12 @@ def _directed(
 
 def generator(n: int, seed: int | torch.Generator) -> torch.Generator:
     """What n scenes are drawn from. Raises ValueError for numbers that cannot be."""
-    if n < 0 or (isinstance(seed, int) and not 0 <= seed < 2**32):
+    if isinstance(seed, torch.Generator):
+        return seed
+    seed = operator.index(seed)
+    if n < 0 or not 0 <= seed < 2**32:
         raise ValueError(f"{n} scenes from seed {seed}: allowed are 0 or more, from 0 to 2³² - 1.")
-    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
 
 
 class _Uniforms:

@@ -35,6 +35,7 @@ STYLES = ("filled", "outlined")
 SLOW_MOTION = 0.5  # how fast time runs in slow motion
 PUSHES = {"none": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 PUSH = 0.15  # short sides a second that one push adds to a digit's velocity
+MAX_SPEED = 20.0  # short sides a second
 FASTEST = 1.2  # short sides a second, along each axis, beyond which no push takes a digit
 
 QUIET_START = (
@@ -104,9 +105,9 @@ class Body:
 
     start: centre of the box at 0 s; angle: degrees by which the flight leans off the heading;
     speed: short sides a second; height and width of the box; hand: seed of the handwriting. pushes: a key of
-    PUSHES for each frame, which adds PUSH to the velocity when the frame begins, up to FASTEST. glyph: strokes
-    to be drawn in place of the digit, whose note it keeps, see `glyphs.drawn`. Raises ValueError for what
-    cannot be.
+    PUSHES for each frame, which adds PUSH to the velocity when the frame begins, up to FASTEST. glyph:
+    strokes to be drawn in place of the digit, whose note it keeps, see `glyphs.drawn`. Raises ValueError for
+    what cannot be.
     """
 
     digit: int
@@ -129,6 +130,10 @@ class Body:
         sizes = {"speed": self.speed, "height": self.height, "width": self.width}
         if bad := [f"{name} {n}" for name, n in sizes.items() if not 0 <= n < math.inf]:
             raise ValueError(f"{', '.join(bad)}: allowed are finite numbers from 0.")
+        if self.speed > MAX_SPEED:
+            raise ValueError(
+                f"speed {self.speed}: allowed are 0 to {MAX_SPEED} short sides a second."
+            )
         for push in self.pushes:
             _require("push", push, PUSHES)
         if not abs(self.angle) <= 45:
@@ -170,8 +175,8 @@ class Scene:
     def __post_init__(self):
         if (self.camera == "track") != (self.tracked in range(len(self.bodies))):
             raise ValueError(
-                f"a camera that is {self.camera!r} and tracked={self.tracked}: a camera that is 'track' follows "
-                f"one of the bodies, 0 to {len(self.bodies) - 1}; any other follows none, None."
+                f"camera={self.camera!r} and tracked={self.tracked}: a camera that is 'track' follows one of "
+                f"the bodies, 0 to {len(self.bodies) - 1}; any other follows none, None."
             )
         self.describe()  # checks every word
         for what, word, allowed in (
@@ -241,9 +246,8 @@ class Scene:
                 length, legs = _axis(self, body, axis)
                 ends = [*(since for since, *_ in legs[1:]), self.rate * duration]
                 for leg, end in zip(legs, ends, strict=True):
-                    for seconds, k in _wall_times(length, *leg, end):
-                        if seconds < self.rate * duration:
-                            found.append(Hit(seconds / self.rate, index, walls[k % 2]))
+                    for seconds, k in _wall_times(length, *leg, min(end, self.rate * duration)):
+                        found.append(Hit(seconds / self.rate, index, walls[k % 2]))
         return sorted(found)
 
 
@@ -277,12 +281,11 @@ def _axis(scene: Scene, body: Body, axis: int) -> _Axis:
 def _wall_times(
     length: float, since: float, start: float, velocity: float, end: float
 ) -> Iterator[tuple[float, int]]:
-    """When a leg meets a wall, until `end`, and which: the unfolded path crosses wall k at k lengths."""
+    """When a leg meets a wall, before `end`, and which: the unfolded path crosses wall k at k lengths."""
     if velocity == 0:
         return
-    step = 1 if velocity > 0 else -1
-    k = math.floor(start / length) + 1 if velocity > 0 else math.ceil(start / length) - 1
-    while (seconds := since + (k * length - start) / velocity) <= end:
+    k, step = (1, 1) if velocity > 0 else (0, -1)
+    while (seconds := since + (k * length - start) / velocity) < end:
         yield seconds, k
         k += step
 

@@ -1,0 +1,90 @@
+"""A second judge, to judge the first: it shares no rule, no weight and no training clip with it.
+
+It was trained on clips of its own, of which half had been through the codec, as generated ones have.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from torch.nn.functional import cross_entropy
+
+from minivid.formats import DEFAULT_FORMAT, frame_times
+from minivid.measure.adherence import agreement
+from minivid.measure.stats import proportion_row, with_bar
+from minivid.recipes import cache
+from minivid.recipes.recipe import Recipe
+from minivid.recipes.clip_reader import ANSWERS, COLOURS, GRID, OF_A_DIGIT, SecondJudge, resized
+from minivid.training import TrainConfig
+from minivid.world import random_scenes, render
+
+
+def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Clips of the directed world, and of every digit its clip, colour, number, places (f, 2) and answers."""
+    size = (32, 32, 64)[int(torch.randint(3, (), generator=rng))]
+    scenes = random_scenes.draw_scenes(config.batch_size, rng, random_scenes.DIRECTED)
+    video = render.video(scenes, DEFAULT_FORMAT.frames, size, size)
+    if size == 32 and torch.rand((), generator=rng) < 0.75:
+        with torch.no_grad():
+            video = cache.video_codec().decode(cache.video_codec().encode(video)).clamp(-1, 1)
+    video = video + 0.05 * torch.rand((), generator=rng) * torch.randn(video.shape, generator=rng)
+    seconds = frame_times(DEFAULT_FORMAT.frames)
+    centre, view = render.camera_paths(scenes, seconds)
+    rows = [(i, k) for i, one in enumerate(scenes) for k in range(len(one.bodies))]
+    places = torch.stack(
+        [(scenes[i].positions(seconds)[k] - centre[i]) / view[i][:, None] for i, k in rows]
+    )
+    subjects = [(scenes[i].describe(), scenes[i].describe().subjects[k]) for i, k in rows]
+    answers = [[a.index(getattr(s if key in OF_A_DIGIT else d, key)) for key, a in ANSWERS.items()]
+               for d, s in subjects]  # fmt: skip
+    told = [
+        [i, COLOURS.index(s.colour), s.digit, *a]
+        for (i, _), (_, s), a in zip(rows, subjects, answers)
+    ]
+    return resized(video), torch.tensor(told), places.float()
+
+
+def loss(network: SecondJudge, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
+    """Cross-entropy of every answer, of where each colour is, and of which colours are there."""
+    video, told, places = batch
+    clips, colours, digits, *answers = told.T
+    found = network.find(video)
+    cells = ((places + 0.5) * GRID).long().clamp(0, GRID - 1)
+    where = found[1][clips, :, colours].float().flatten(0, 1)
+    total = cross_entropy(where, (cells[..., 1] * GRID + cells[..., 0]).flatten())
+    there = torch.zeros(found[2].shape).index_put((clips, colours), torch.ones(len(clips)))
+    some = slice(int(torch.randint(3, (), generator=rng)), None, 3)  # of the frames, to save time
+    logits = network(found, video, clips, colours, some)
+    total = total + bce(found[2].float(), there) + 2 * cross_entropy(logits["digit"], digits)
+    return total + sum(cross_entropy(logits[k], a) for k, a in zip(ANSWERS, answers, strict=True))
+
+
+def score(network: SecondJudge, n: int, seed: int) -> dict:
+    """Agreement of what it reads on real clips with what is in them; floor: the next clip's."""
+    table = {}
+    for prefix, size in (("", DEFAULT_FORMAT.width), ("64_", 64)):
+        scenes = random_scenes.draw_scenes(n, seed, random_scenes.DIRECTED)
+        parts = with_bar([scenes[k : k + 50] for k in range(0, n, 50)], "reading", 50)
+        read = [d for some in parts for d in network.read(render.video(some, 17, size, size))]
+        asked = [one.describe() for one in scenes]
+        ours = [agreement(a, b) for a, b in zip(asked, read, strict=True)]
+        floor = [agreement(a, b) for a, b in zip(asked, read[1:] + read[:1], strict=True)]
+        for key in ours[0]:
+            table[prefix + key] = proportion_row(
+                [one[key] for one in ours], [one[key] for one in floor]
+            )
+    return table
+
+
+CONFIG = TrainConfig(
+    steps=7000, batch_size=24, learning_rate=1.5e-3, ema=0.998, seed=7, precision="bf16"
+)
+
+RECIPE = Recipe(
+    what="reads whole clips by a network alone, and so checks the judge",
+    build=SecondJudge,
+    draw_batch=draw_batch,
+    loss=loss,
+    configs={"laptop": CONFIG, "gpu": CONFIG},
+    score=score,
+    needs=("video_codec",),
+)
