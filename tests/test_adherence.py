@@ -11,7 +11,7 @@ from minivid.formats import Format
 from minivid.measure.adherence import agreement, ask, read_clips, score_easy
 from minivid.measure.judge import load_judge
 from minivid.measure.stats import with_bar
-from minivid.recipes.words import clip_features
+from minivid.recipes.features import clip_features
 from minivid.world import captions, held_out, random_scenes, render
 from minivid.world.scene import Description, Subject
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minivid.models.text import MAX_LENGTH
-from minivid.world import captions, random_scenes, scene
+from minivid.world import captions, completion, random_scenes, scene
 from minivid.world.scene import Description, Subject
 
 
@@ -106,7 +106,7 @@ def test_every_phrase_of_the_grammar_is_written_sometimes():
     scenes = random_scenes.draw_scenes(4000, 2, random_scenes.DIRECTED)
     text = "|".join(captions.write(one.describe(), rng) for one in scenes)
     assert captions.write(Description(camera="track")) == "a digit, a tracking shot"
-    phrases = (*captions._MEANING, *captions._HEADING, *captions.FOLLOWS)
+    phrases = (*captions.MEANING, *captions._HEADING, *captions.FOLLOWS)
     for phrase in (*phrases, *captions.VERBS, *captions.NUMBERS):
         assert phrase in text, phrase
 
@@ -160,10 +160,10 @@ def test_every_word_of_every_caption_is_offered_after_those_before_it():
         for k, word in enumerate(words):
             so_far = " ".join(words[:k])
             bare = word.rstrip(",")
-            offered = captions.completions(f"{so_far} " if k else "", 100)
+            offered = completion.completions(f"{so_far} " if k else "", 100)
             assert any(o.split()[k] == bare for o in offered), (so_far, word)
             beginning = " ".join([*words[:k], bare[:2]])
-            assert bare[:2] == bare or " ".join([*words[:k], bare]) in captions.completions(
+            assert bare[:2] == bare or " ".join([*words[:k], bare]) in completion.completions(
                 beginning
             )
 
@@ -173,13 +173,13 @@ def test_who_follows_what_is_offered_ends_with_a_sentence():
     for _ in range(10):
         text = ""
         for _ in range(60):
-            offered = captions.completions(text, 200) or captions.completions(f"{text} ", 200)
+            offered = completion.completions(text, 200) or completion.completions(f"{text} ", 200)
             assert text not in offered
             if not offered:
                 captions.parse(text)  # nothing more can be said, so all has been
                 break
             text = offered[int(torch.randint(len(offered), (), generator=rng))]
-            assert captions.begins(text)
+            assert completion.begins(text)
             text += " " * int(torch.randint(2, (), generator=rng))
         else:
             captions.parse(text.rstrip())
@@ -187,10 +187,10 @@ def test_who_follows_what_is_offered_ends_with_a_sentence():
 
 @pytest.mark.parametrize("text", ["a rde", "a red 3 moves sideways", "the light pans", "and"])
 def test_nothing_is_offered_where_nothing_fits(text):
-    assert captions.completions(text) == [] and not captions.begins(text)
+    assert completion.completions(text) == [] and not completion.begins(text)
 
 
 def test_a_sentence_may_begin_with_the_light_or_the_camera():
-    assert captions.completions("the l") == ["the light"]
-    assert captions.completions("the light dims") == ["the light dims, a"]
-    assert captions.begins("the light dims, a red")
+    assert completion.completions("the l") == ["the light"]
+    assert completion.completions("the light dims") == ["the light dims, a"]
+    assert completion.begins("the light dims, a red")

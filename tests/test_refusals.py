@@ -15,7 +15,7 @@ from minivid.models import patches
 from minivid.models.codec import VideoCodec
 from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
 from minivid.training import TrainConfig, checkpoint
-from minivid.world import captions, held_out, random_scenes, render, sound
+from minivid.world import captions, completion, held_out, random_scenes, render, sound
 from minivid.world.scene import Body, Scene
 
 NAN, INF = math.nan, math.inf
@@ -197,5 +197,5 @@ def test_a_damaged_card_is_named(tmp_path):
 
 def test_no_completion_is_offered_that_would_be_refused():
     for begun in ("a red 3.", "a red 3", "a red 3 ", "a red 3, the light dims"):
-        for whole in captions.completions(begun):
-            assert captions.begins(whole.rstrip(" .")), whole
+        for whole in completion.completions(begun):
+            assert completion.begins(whole.rstrip(" .")), whole

@@ -83,6 +83,39 @@ def test_f1_is_the_harmonic_mean_of_precision_and_recall():
         stats.f1(torch.zeros(3), torch.zeros(3), torch.zeros(3))
 
 
+def test_kernel_distance_has_no_bias_and_grows_with_the_gap():
+    rng = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(40, 8, generator=rng).double() for _ in range(2))
+    slow = 0.0  # term by term, as the paper writes it
+    for a, b, sign in ((x, x, 1), (y, y, 1), (x, y, -2)):
+        k = (a @ b.T / 8 + 1) ** 3
+        terms = [k[i, j].item() for i in range(40) for j in range(40) if sign < 0 or i != j]
+        slow += sign * sum(terms) / len(terms)
+    assert stats.kernel_distance(x, y) == pytest.approx(1000 * slow, rel=1e-9)
+    drawn = [
+        stats.kernel_distance(*torch.randn(2, 20, 8, generator=rng).double()) for _ in range(400)
+    ]
+    mean = sum(drawn) / 400
+    assert abs(mean) < 3 * torch.tensor(drawn).std().item() / 20  # 0 on average, even of 20 clips
+    gaps = [stats.kernel_distance(x, y + shift) for shift in (0.5, 1.0, 2.0)]
+    assert 0 < gaps[0] < gaps[1] < gaps[2]
+    with pytest.raises(ValueError, match="features of"):
+        stats.kernel_distance(x[:1], y)
+
+
+def test_things_that_share_a_clip_are_resampled_with_it():
+    """Ten things in each of 20 clips, all right or all wrong: an interval as wide as that of 20, not of 200."""
+    right = 10 * (torch.arange(20) % 2)
+    found = stats.ratio(right, torch.full((20,), 10))
+    assert found.value == 0.5 and found.high - found.low > 0.35
+    alone = stats.proportion(torch.arange(200) % 2 == 0)
+    assert alone.high - alone.low < 0.15
+    values = torch.tensor([[1.0, math.nan], [2.0, 3.0], [4.0, math.nan]])
+    assert stats.median(values).value == 2.0  # the lower one of 1, 2, 3, 4
+    with pytest.raises(ValueError, match="more pairs than events"):
+        stats.f1(torch.tensor([3]), torch.tensor([2]), torch.tensor([3]))
+
+
 def test_frechet_distance_of_known_gaussians():
     """For N(m, s²) in one dimension it is (m - m')² + (s - s')², and dimensions add up."""
     x = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -8,7 +8,7 @@ from minivid.formats import DEFAULT_FORMAT, Format
 from minivid.measure import adherence
 from minivid.models.alignment import ALIGNMENT_DIM
 from minivid.pipeline import TOKENIZER, Clip
-from minivid.recipes import cache, formats, reader, video, video_64, video_score, words
+from minivid.recipes import cache, features, formats, reader, video, video_64, video_score
 from minivid.training import TrainConfig
 from minivid.world import captions, held_out, random_scenes, render, scene
 
@@ -134,7 +134,7 @@ def test_larger_clips_are_of_the_same_scenes_with_as_many_tokens_that_show_the_s
 
 def test_features_of_a_larger_clip_are_those_of_the_small_one_it_would_be():
     scenes = held_out.draw_scenes(20, 3)
-    small, large = (words.clip_features(render.video(scenes, 17, n, n)) for n in (32, 64))
+    small, large = (features.clip_features(render.video(scenes, 17, n, n)) for n in (32, 64))
     distance = torch.cdist(large, small)
     assert distance.argmin(1).equal(torch.arange(20))
     assert distance.diag().mean() < distance.mean() / 4
@@ -273,10 +273,10 @@ def test_the_score_asks_for_every_format_and_for_the_full_world(monkeypatch, rec
             made[shape] = made.get(shape, 0) + len(scenes)
             return Clip(render.in_format(scenes, shape))
 
-    compared, clip_features = [], words.clip_features
+    compared, clip_features = [], features.clip_features
     dim = 8  # of the features, as so few clips cannot be compared in all
 
-    def features(some):
+    def few_features(some):
         if len(some) > 1:  # one is asked how many numbers it has
             compared.append(some)
         return clip_features(some)[:, :dim]
@@ -290,7 +290,7 @@ def test_the_score_asks_for_every_format_and_for_the_full_world(monkeypatch, rec
 
     for module in (adherence, video_score):
         monkeypatch.setattr(module, "ask", watched)
-    monkeypatch.setattr(video_score, "clip_features", features)
+    monkeypatch.setattr(video_score, "clip_features", few_features)
     monkeypatch.setattr(video_score, "ready", Oracle)
     table = recipe.score(None, 24, 5)
     assert len(compared) == 4 and {some.shape[2:] for some in compared} == {(17, size, size)}

@@ -21,7 +21,7 @@ from minivid.models.codec import VideoCodec
 from minivid.models.text import ContrastiveEncoders, TextEncoder
 from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
 from minivid.pipeline import TOKENIZER, Pipeline
-from minivid.recipes import cache, formats, latents, video, video_codec, words
+from minivid.recipes import cache, features, formats, latents, video, video_codec, words
 from minivid.training import TrainConfig, step_of_rng, step_seed
 from minivid.world import captions, held_out, render, scene
 
@@ -117,4 +117,4 @@ def run(seed: int, bar: Bar, n: int = 500) -> dict:
 
     prompts = [captions.write(one.describe()) for one in held_out.draw_scenes(8, seed)]
     save_clips("hour", "clips", generate(prompts, seed))
-    return {"seconds": seconds, "score": score_easy(generate, n, seed, words.clip_features)}
+    return {"seconds": seconds, "score": score_easy(generate, n, seed, features.clip_features)}

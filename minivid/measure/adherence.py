@@ -13,6 +13,7 @@ from torch import Tensor
 
 from minivid.formats import DEFAULT_FORMAT, Format, frame_times
 from minivid.measure import motion, stats
+from minivid.measure import shape as shapes
 from minivid.measure.judge import Judge, Observation, load_judge
 from minivid.measure.stats import proportion_row, row, with_bar
 from minivid.world import captions, held_out, render, scene
@@ -109,8 +110,7 @@ def score_easy(
 
     Scenes of combinations seen in training, and a quarter as many of those held out. Floors: another clip's
     caption, frames of real clips out of order, or, for identity, frames of different clips; ceilings: the
-    real clips. features: in which toy-FVD compares clips, of which it takes more than twice as many as there
-    are features.
+    real clips. features: in which distributions of clips are compared.
     """
     judge, room = load_judge(), render.room_for(shape.height, shape.width)
     scenes = held_out.draw_scenes(n, seed, room=room)
@@ -119,19 +119,41 @@ def score_easy(
     ours, truth = read_clips(judge, generated), read_clips(judge, real)
     table = easy_rows(asked, ours, truth)
     mixed = torch.stack([real.roll(k, 0)[:, :, k] for k in range(real.shape[2])], 2)
-    same = [[one.identity for one in read] for read in (ours, read_clips(judge, mixed), truth)]
-    table["identity"] = proportion_row(same[0], same[1], sum(same[2]) / n)
+    table |= identity_rows(ours, truth, read_clips(judge, mixed))
     table["flicker"] = row(
         stats.bootstrap(motion.flicker(generated)),
         *(motion.flicker(video).mean().item() for video in (shuffled, real)),
     )
     table |= physics_rows(ours, read_clips(judge, shuffled), truth)
-    table |= toy_fvd_row([generated, shuffled, real], seed, features, shape)
+    table |= distribution_rows([generated, shuffled, real], seed, features, shape)
     scenes = held_out.draw_scenes(max(1, n // 4), seed + 1, held_out.UNSEEN, room=room)
     generated, real = ask(generate, scenes, seed + 1, shape)
     asked = [one.describe() for one in scenes]
     unseen = easy_rows(asked, read_clips(judge, generated), read_clips(judge, real))
     return table | {"unseen_" + key: found for key, found in unseen.items()}
+
+
+def identity_rows(
+    observed: Sequence[Observation],
+    real: Sequence[Observation],
+    mixed: Sequence[Observation] | None = None,
+) -> dict:
+    """Does a digit stay itself? identity: it is read the same in every frame; shape_kept: how much of its
+    first shape it keeps; hand_variety: how far digits of one kind differ from clip to clip.
+
+    mixed: frames of different clips, the floor of identity. Floors of the others: another clip's first shape,
+    and, as all hands alike would give, 0.
+    """
+    same = [one.identity for one in observed]
+    floor = None if mixed is None else [one.identity for one in mixed]
+    rows = {"identity": proportion_row(same, floor, sum(o.identity for o in real) / len(real))}
+    chance = shapes.shape_kept(observed, shapes.first_shapes(observed).roll(1, 0)).mean().item()
+    kept, best = (stats.bootstrap(shapes.shape_kept(read)) for read in (observed, real))
+    rows["shape_kept"] = row(kept, chance, best.value)
+    ours, theirs = shapes.hand_variety(observed), shapes.hand_variety(real)
+    if min(len(ours), len(theirs)) > 1:
+        rows["hand_variety"] = row(stats.bootstrap(ours), 0.0, theirs.mean().item())
+    return rows
 
 
 def physics_rows(*observed: Sequence[Observation]) -> dict:
@@ -145,18 +167,22 @@ def physics_rows(*observed: Sequence[Observation]) -> dict:
     return table
 
 
-def toy_fvd_row(
+def distribution_rows(
     videos: Sequence[Tensor], seed: int, features: Features, shape: Format
 ) -> dict[str, dict]:
-    """Fréchet distance of ours, the floor and the ceiling to as many other real clips; none for few clips."""
-    n, dim = len(videos[0]), features(videos[0][:1]).shape[1]
-    if n <= 2 * dim:
-        return {}
+    """Distances of ours, the floor and the ceiling to as many other real clips.
+
+    toy_kid: kernel distance; toy_fvd: Fréchet distance, where there are more than twice as many
+    clips as features.
+    """
     # As everywhere, scenes of combinations that training shows.
-    others = features(render.in_format(held_out.draw_scenes(n, seed + 2), shape))
-    clouds = [features(video) for video in videos]
-    ours = stats.jackknife(stats.frechet, clouds[0], others)
-    return {"toy_fvd": row(ours, *(stats.frechet(cloud, others) for cloud in clouds[1:]))}
+    others = features(render.in_format(held_out.draw_scenes(len(videos[0]), seed + 2), shape))
+    clouds, rows = [features(video) for video in videos], {}
+    for key, distance in (("toy_kid", stats.kernel_distance), ("toy_fvd", stats.frechet)):
+        if key == "toy_kid" or len(others) > 2 * others.shape[1]:
+            ours = stats.jackknife(distance, clouds[0], others)
+            rows[key] = row(ours, *(distance(cloud, others) for cloud in clouds[1:]))
+    return rows
 
 
 def first_flights(observed: Sequence[Observation]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

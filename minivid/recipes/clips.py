@@ -12,8 +12,9 @@ from minivid.measure.adherence import score_easy
 from minivid.models.unet import VideoUNet, VideoUNetConfig
 from minivid.pipeline import Pipeline
 from minivid.recipes.captioning import drop_captions, write_captions
+from minivid.recipes.features import clip_features
 from minivid.recipes.recipe import Recipe
-from minivid.recipes.words import clip_features, encode_prompts
+from minivid.recipes.words import encode_prompts
 from minivid.training import TrainConfig
 from minivid.world import held_out, render
 
@@ -116,5 +117,5 @@ RECIPE = Recipe(
     },
     score=score,
     int8=True,
-    needs=("judge", "words"),
+    needs=("judge", "words", "features"),
 )

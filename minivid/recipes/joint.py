@@ -116,5 +116,5 @@ RECIPE = Recipe(
     configs={"laptop": LAPTOP, "gpu": replace(video.GPU, steps=6950, cooldown=0.5)},
     score=score,
     int8=True,
-    needs=("judge", "words", "video", "audio_codec"),
+    needs=("judge", "words", "features", "video", "audio_codec"),
 )

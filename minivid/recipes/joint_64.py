@@ -8,5 +8,5 @@ RECIPE = resized(
     64,
     "a diffusion transformer that turns noise into clips of 64×64 with their sound",
     configs=gpu_only(joint.RECIPE),
-    needs=("judge", "words", "video_64", "audio_codec"),
+    needs=("judge", "words", "features", "video_64", "audio_codec"),
 )

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from minivid import pipeline
 from minivid.formats import DEFAULT_FORMAT, Format
 from minivid.measure import sync
-from minivid.measure.adherence import agreement_rows, read_clips, score_easy
+from minivid.measure.adherence import agreement_rows, identity_rows, read_clips, score_easy
 from minivid.measure.judge import load_judge
 from minivid.measure.listener import listen
 from minivid.measure.stats import with_bar
 from minivid.pipeline import Clip
 from minivid.recipes import cache
-from minivid.recipes.words import clip_features
+from minivid.recipes.features import clip_features
 from minivid.world import captions, held_out, random_scenes, render, scene, sound
 
 
@@ -55,6 +55,7 @@ def score(network: nn.Module, n: int, seed: int, size: int = DEFAULT_FORMAT.widt
     clip = in_parts(lambda some, seed: made.generate(prompts[some], seed), n, seed)
     observed = read_clips(judge, clip.video)
     full = agreement_rows([one.describe() for one in scenes], observed, truth)
+    full |= identity_rows(observed, truth)
     rows |= {f"full_{key}": row for key, row in full.items()}
     rows |= _under(ceiling, _sync(sync.visible_events(observed), clip.audio))
 

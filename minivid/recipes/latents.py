@@ -11,8 +11,9 @@ from minivid.measure.adherence import score_easy
 from minivid.models.unet import VideoUNet, VideoUNetConfig
 from minivid.recipes import cache, clips
 from minivid.recipes.captioning import drop_captions, write_captions
+from minivid.recipes.features import clip_features
 from minivid.recipes.recipe import Recipe
-from minivid.recipes.words import clip_features, encode_prompts
+from minivid.recipes.words import encode_prompts
 from minivid.training import TrainConfig, step_seed
 from minivid.world import held_out, render, scene
 
@@ -92,5 +93,5 @@ RECIPE = Recipe(
         "gpu": TrainConfig(20_000, 128, learning_rate=1e-3, muon_lr=0.02, precision="bf16"),
     },
     score=score,
-    needs=("judge", "words", "video_codec"),
+    needs=("judge", "words", "features", "video_codec"),
 )

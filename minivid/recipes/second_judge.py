@@ -12,8 +12,8 @@ from minivid.formats import DEFAULT_FORMAT, frame_times
 from minivid.measure.adherence import agreement
 from minivid.measure.stats import proportion_row, with_bar
 from minivid.recipes import cache
-from minivid.recipes.recipe import Recipe
 from minivid.recipes.clip_reader import ANSWERS, COLOURS, GRID, OF_A_DIGIT, SecondJudge, resized
+from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
 from minivid.world import random_scenes, render
 

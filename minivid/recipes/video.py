@@ -106,5 +106,5 @@ RECIPE = Recipe(
     configs={"laptop": LAPTOP, "gpu": GPU},
     score=score,
     int8=True,
-    needs=("judge", "words", "video_codec", "reader"),
+    needs=("judge", "words", "features", "video_codec", "reader"),
 )

@@ -8,5 +8,5 @@ RECIPE = resized(
     64,
     "a diffusion transformer that turns noise into latents of clips of 64×64",
     configs=gpu_only(video.RECIPE),
-    needs=("judge", "words", "video_codec_64", "reader"),
+    needs=("judge", "words", "features", "video_codec_64", "reader"),
 )

@@ -11,13 +11,14 @@ from minivid.measure.adherence import (
     agreement,
     agreement_rows,
     ask,
+    identity_rows,
     read_clips,
     score_easy,
 )
 from minivid.measure.judge import load_judge
 from minivid.measure.stats import proportion_row
 from minivid.recipes import cache, formats
-from minivid.recipes.words import clip_features
+from minivid.recipes.features import clip_features
 from minivid.world import held_out, random_scenes, render, scene
 
 
@@ -60,7 +61,8 @@ def score_full(
     scenes = held_out.draw_scenes(n, seed, subjects, random_scenes.FULL, room)
     generated, real = ask(generate, scenes, seed, shape)
     asked, judge = [one.describe() for one in scenes], load_judge()
-    return agreement_rows(asked, read_clips(judge, generated), read_clips(judge, real))
+    observed, truth = read_clips(judge, generated), read_clips(judge, real)
+    return agreement_rows(asked, observed, truth) | identity_rows(observed, truth)
 
 
 def score_format(generate: Generate, n: int, seed: int, shape: Format) -> dict:

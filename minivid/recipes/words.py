@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool3d
 
 from minivid import weights
-from minivid.formats import DEFAULT_FORMAT
 from minivid.measure.stats import proportion_row
 from minivid.models import text
 from minivid.pipeline import TOKENIZER, require_known
@@ -82,14 +80,6 @@ def encode_prompts(prompts: Sequence[str]) -> Tensor:
 def encode_tokens(tokens: Tensor) -> Tensor:
     """Pooled text of tokens, by the frozen text encoder: (b, n) -> (b, d)."""
     return encoders().text(require_known(tokens, encoders().text, "`words`"))[1]
-
-
-@torch.no_grad()
-def clip_features(video: Tensor) -> Tensor:
-    """Features of square clips, made 32×32, by the frozen clip encoder: (n, 128), for toy-FVD."""
-    sides = DEFAULT_FORMAT.height, DEFAULT_FORMAT.width
-    small = (adaptive_avg_pool3d(part, (part.shape[2], *sides)) for part in video.split(100))
-    return torch.cat([encoders().clip(part) for part in small])
 
 
 RECIPE = Recipe(

@@ -18,7 +18,7 @@ from minivid.formats import DEFAULT_FORMAT, Format
 from minivid.measure import adherence
 from minivid.measure.judge import Judge
 from minivid.pipeline import Pipeline
-from minivid.world import captions, scene
+from minivid.world import captions, completion, scene
 
 FORMATS = (
     DEFAULT_FORMAT,
@@ -106,7 +106,7 @@ class Playground(ipywidgets.VBox):
 
     def _complete(self, change=None) -> None:
         """Offer what can come next, and have the menus say what the sentence says."""
-        self.prompt.options = captions.completions(self.prompt.value)
+        self.prompt.options = completion.completions(self.prompt.value)
         try:
             said = _choices(captions.parse(self.prompt.value))
         except ValueError:

@@ -50,7 +50,7 @@ STYLE = {"filled": ("filled", "drawn filled"), "outlined": ("outlined", "drawn i
 SLOW_MOTION = {True: ("in slow motion", "slowed down", "at half speed")}
 CLAUSES = {"camera": CAMERA, "light": LIGHT, "style": STYLE, "slow_motion": SLOW_MOTION}
 
-_MEANING = {
+MEANING = {
     phrase: (attribute, value)
     for attribute, phrases in CLAUSES.items()
     for value, ways in phrases.items()
@@ -62,15 +62,9 @@ _SUBJECT = re.compile(
     rf"(?P<digit>digit|[0-9]|{'|'.join(NUMBERS)})"
     rf"(?: (?:{'|'.join(VERBS)}) (?P<heading>{'|'.join(sorted(_HEADING, key=len, reverse=True))}))?"
 )
-# What may be missing from an unfinished subject: with one of these it is whole.
-_ENDS = tuple(
-    f"{rest} {way}".strip()
-    for rest in ("", "3", "red 3", "a 3")
-    for way in ("", "right", "moves right", "the right")
-)
 _WORDS = {"a", "an", "the", "and", "digit", "humming", "it", "first", "second", *COLOURS, *NUMBERS}
 _WORDS |= {*map(str, range(10)), *VERBS}
-_WORDS |= {word for phrase in (*_HEADING, *_MEANING, *FOLLOWS) for word in phrase.split()}
+_WORDS |= {word for phrase in (*_HEADING, *MEANING, *FOLLOWS) for word in phrase.split()}
 # Words that came later stand last: what a model has learned of the others stays where it is.
 _LATER = ("above", "aerial", "at", "first", "follows", "from", "half", "high", "motion", "of", "second",
           "seen", "shot", "slow", "slowed", "speed", "tracking", "tracks", "view")  # fmt: skip
@@ -148,7 +142,7 @@ def parse(sentence: str) -> Description:
     nearest phrase that would be, and an example.
     """
     try:
-        return _read(sentence)
+        return read(sentence)
     except _UnknownError as error:
         raise ValueError(_not_understood(str(error), sentence)) from None
 
@@ -157,7 +151,7 @@ class _UnknownError(ValueError):
     """A part of a sentence that is outside the grammar."""
 
 
-def _read(sentence: str) -> Description:
+def read(sentence: str) -> Description:
     """What `parse` gives, with a bare error where something is not understood."""
     clauses = [part.strip() for part in " ".join(sentence.lower().split()).rstrip(".").split(",")]
     found: dict[str, tuple] = {}  # of each attribute its value, and the clause that says so
@@ -167,8 +161,8 @@ def _read(sentence: str) -> Description:
         if not clause and len(clauses) > 1:
             raise ValueError(f"a comma in {quote.repr(sentence)} has nothing before or behind it.")
         follows = next((way for way in FOLLOWS if clause.startswith(f"{way} ")), None)
-        if clause in _MEANING or follows:
-            attribute, value = ("camera", "track") if follows else _MEANING[clause]
+        if clause in MEANING or follows:
+            attribute, value = ("camera", "track") if follows else MEANING[clause]
             whom = clause.removeprefix(follows).strip() if follows else ""
             before, *_ = found.setdefault(attribute, (value, clause))
             if before != value or (whom and followed not in ("", whom)):
@@ -195,62 +189,6 @@ def _read(sentence: str) -> Description:
     return Description(tuple(read), **{key: value for key, (value, _) in found.items()})
 
 
-def begins(words: str) -> bool:
-    """Whether some sentence of the grammar begins with these words."""
-    *before, last = (" ".join(part.split()) for part in words.lower().split(","))
-    if any(_understood(", ".join([*before, f"{last} {end}".strip()])) for end in _ENDS):
-        return True
-    ways = [
-        phrase
-        for phrase in (*_MEANING, *_FOLLOWING)
-        if f"{phrase} ".startswith(f"{last} ".lstrip())
-    ]
-    return any(
-        _understood(", ".join([*before, phrase, *digits]))
-        for phrase in ways
-        for digits in ([], ["a 3"])  # which may be yet to come
-    )
-
-
-def completions(text: str, most: int = 40) -> list[str]:
-    """Ways to go on from an unfinished sentence: the last word ended, or one more, or one more clause."""
-    text = f"{text} " if text.endswith(",") else text
-    start, _, part = text.lower().rpartition(" ")
-    start = f"{start} " if start else ""
-    found = [start + word for word in VOCABULARY if word.startswith(part) and begins(start + word)]
-    done = text.rstrip(" .")
-    if _understood(done):
-        description = parse(done)
-        left = [key for key in CLAUSES if getattr(description, key) is None]
-        found += [f"{done}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
-        if "camera" in left:
-            found += [
-                way for way in (f"{done}, {FOLLOWS[0]} {k}" for k in _WHOM) if _understood(way)
-            ]
-    elif done and _understood(f"{done}, a 3"):
-        found.append(f"{done}, a")
-    return [one for one in found if one != text][:most]
-
-
-def _understood(sentence: str) -> bool:
-    try:
-        _read(sentence)
-    except ValueError:
-        return False
-    return True
-
-
-_WHOM = ["it", *(f"the {one} digit" for one in ORDINALS)]
-_NAMES = [*NUMBERS, *map(str, range(10)), "digit"]
-_FOLLOWING = [
-    f"{way} {whom}"
-    for way in FOLLOWS
-    for whom in (
-        *_WHOM,
-        *(f"the {c} {n}" for c in COLOURS for n in _NAMES),
-        *(f"the {n}" for n in _NAMES),
-    )
-]
 EXAMPLE = (
     "a red 3 moves right and a blue 7 moves up, the camera pans left, the light dims, outlined"
 )
@@ -290,7 +228,7 @@ def _not_understood(part: str, sentence: str) -> str:
         near = difflib.get_close_matches(unknown[0], VOCABULARY, 3, 0.5)
         answer += f" The word {quote.repr(unknown[0])} is not known"
         answer += f"; nearest: {', '.join(near)}." if near else "."
-    elif near := difflib.get_close_matches(part, _MEANING, 1, 0.6):
+    elif near := difflib.get_close_matches(part, MEANING, 1, 0.6):
         answer += f" Did you mean {near[0]!r}?"
     return (
         f"{answer} Colours: {', '.join(COLOURS)}; directions: {', '.join(HEADINGS)}; digits 0–9. "

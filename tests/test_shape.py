@@ -1,0 +1,63 @@
+"""Shapes: ink that is the same overlaps, another digit less, and hands that differ differ."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from minivid.measure import shape
+from minivid.measure.adherence import identity_rows, read_clips
+from minivid.measure.judge import load_judge
+from minivid.world import random_scenes, render
+
+
+def test_overlap_is_one_for_the_same_ink_wherever_it_lies_and_zero_for_strangers():
+    ink = torch.zeros(1, 24, 24)
+    ink[:, 6:16, 8:12] = 1
+    assert shape.overlap(ink, ink).item() == 1
+    assert shape.overlap(ink, ink.roll((1, -2), (1, 2))).item() == 1
+    assert shape.overlap(ink, ink.roll(12, 1)).item() == pytest.approx(0, abs=0.2)
+    half = ink.clone()
+    half[:, 11:] = 0
+    assert shape.overlap(ink, half).item() == pytest.approx(0.5)
+    assert shape.overlap(ink, 0.5 * ink).item() == pytest.approx(0.5)
+    assert shape.overlap(ink, torch.zeros_like(ink)).item() == 0
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return random_scenes.draw_scenes(60, 31, replace(random_scenes.EASY, styles=("filled",)))
+
+
+@pytest.fixture(scope="module")
+def real(scenes):
+    return read_clips(load_judge(), render.video(scenes))
+
+
+def test_real_digits_keep_their_shape_and_wobbling_ones_do_not(scenes, real):
+    assert shape.shape_kept(real).mean() > 0.85
+    noise = torch.rand(17, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.75
+
+    def wobbles(one):  # another width in every frame
+        body = replace(one.bodies[0], start=(0.0, 0.0), speed=0.1)
+        frames = [replace(body, width=body.width * w) for w in noise.tolist()]
+        clips = render.video([replace(one, bodies=(body,)) for body in frames])
+        return torch.stack([clip[:, k] for k, clip in enumerate(clips)], 1)
+
+    wobbling = read_clips(load_judge(), torch.stack([wobbles(one) for one in scenes[:10]]))
+    assert shape.shape_kept(wobbling).mean() < shape.shape_kept(real[:10]).mean() - 0.1
+
+
+def test_one_hand_has_no_variety_and_many_have(scenes, real):
+    many = shape.hand_variety(real)
+    one_hand = [
+        replace(
+            one, bodies=(replace(one.bodies[0], hand=5, height=0.42, width=0.28, start=(0.0, 0.0)),)
+        )
+        for one in scenes
+    ]
+    few = shape.hand_variety(read_clips(load_judge(), render.video(one_hand)))
+    assert many.mean() > 0.3 and few.mean() < 0.5 * many.mean()
+    rows = identity_rows(real, real)
+    assert rows["shape_kept"]["floor"] < 0.6 < rows["shape_kept"]["ours"]
+    assert rows["hand_variety"]["ours"] == pytest.approx(rows["hand_variety"]["ceiling"])
