@@ -36,16 +36,14 @@ def real(scenes):
 
 def test_real_digits_keep_their_shape_and_wobbling_ones_do_not(scenes, real):
     assert shape.shape_kept(real).mean() > 0.85
-    noise = torch.rand(17, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.75
 
-    def wobbles(one):  # another width in every frame
+    def wobbles(one):  # another hand in every frame
         body = replace(one.bodies[0], start=(0.0, 0.0), speed=0.1)
-        frames = [replace(body, width=body.width * w) for w in noise.tolist()]
-        clips = render.video([replace(one, bodies=(body,)) for body in frames])
+        clips = render.video([replace(one, bodies=(replace(body, hand=k),)) for k in range(17)])
         return torch.stack([clip[:, k] for k, clip in enumerate(clips)], 1)
 
     wobbling = read_clips(load_judge(), torch.stack([wobbles(one) for one in scenes[:10]]))
-    assert shape.shape_kept(wobbling).mean() < shape.shape_kept(real[:10]).mean() - 0.1
+    assert shape.shape_kept(wobbling).mean() < shape.shape_kept(real[:10]).mean() - 0.15
 
 
 def test_one_hand_has_no_variety_and_many_have(scenes, real):

@@ -104,7 +104,7 @@ def test_kernel_distance_has_no_bias_and_grows_with_the_gap():
 
 
 def test_things_that_share_a_clip_are_resampled_with_it():
-    """Ten things in each of 20 clips, all right or all wrong: an interval as wide as that of 20, not of 200."""
+    """Ten things in each of 20 clips, all right or all wrong: an interval as wide as that of 20 clips."""
     right = 10 * (torch.arange(20) % 2)
     found = stats.ratio(right, torch.full((20,), 10))
     assert found.value == 0.5 and found.high - found.low > 0.35

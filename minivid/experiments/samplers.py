@@ -28,17 +28,19 @@ SOLVERS = {  # and their evaluations a step
 ATTRIBUTES = ("digit", "colour", "heading", "all_attributes")
 
 
-def generate_with(ready: pipeline.Pipeline, name: str, nfe: int) -> Generate:
+def generate_with(
+    ready: pipeline.Pipeline, name: str, nfe: int, guidance: float | None = None
+) -> Generate:
     """What generates clips by a solver, in as many evaluations of the field at most."""
     solver, each = SOLVERS[name]
 
     def generate(prompts: Sequence[str], seed: int) -> Tensor:
-        return ready.generate(prompts, seed, nfe // each, solver=solver).video
+        return ready.generate(prompts, seed, nfe // each, guidance, solver=solver).video
 
     return generate
 
 
-def run(seed: int, bar: Bar, n: int = 200) -> dict:
+def run(seed: int, bar: Bar, n: int = 200, guidance: float | None = None) -> dict:
     """{solver: {NFE at most: {"digit", "colour", "heading", "all_attributes": [value, low, high]}}}."""
     ready, judge = pipeline.load("video"), load_judge()
     scenes = held_out.draw_scenes(n, seed, world=random_scenes.FULL)
@@ -46,7 +48,7 @@ def run(seed: int, bar: Bar, n: int = 200) -> dict:
     found = {name: {} for name in SOLVERS}
     pairs = [(name, nfe) for name in SOLVERS for nfe in NFE]
     for name, nfe in bar(pairs, len(pairs), f"seed {seed}"):
-        generated, _ = ask(generate_with(ready, name, nfe), scenes, seed)
+        generated, _ = ask(generate_with(ready, name, nfe, guidance), scenes, seed)
         observed = read_clips(judge, generated)
         rows = agreement_rows(asked, observed, observed)
         found[name][str(nfe)] = without_bounds({key: rows[key] for key in ATTRIBUTES})
