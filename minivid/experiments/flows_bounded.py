@@ -15,7 +15,7 @@ from minivid import diffusion
 from minivid.experiments import flows, small_task
 from minivid.experiments.records import Bar
 
-WHAT = "predicted noise on DDPM's and the cosine path, sampled with and without bounds on predicted clean latents"
+WHAT = "predicted noise on DDPM's and the cosine path, sampled with bounds on clean latents and without"
 SEEDS = (0, 1, 2)
 NUM_STEPS = (8, 32)
 BOUND = 7.5  # standard deviations; latents of real clips reach 7.3
@@ -34,7 +34,9 @@ def bounded_ddim(
     def bounded(x_t: Tensor, t: Tensor) -> Tensor:
         velocity = field(x_t, t)
         clean = diffusion.convert_prediction(path, "velocity", velocity, x_t, t).clean
-        return diffusion.convert_prediction(path, "clean", clean.clamp(-BOUND, BOUND), x_t, t).velocity
+        return diffusion.convert_prediction(
+            path, "clean", clean.clamp(-BOUND, BOUND), x_t, t
+        ).velocity
 
     return diffusion.ddim(bounded, path, x_t, t, t_next, rng)
 

@@ -13,5 +13,5 @@ GUIDANCE = 1.0
 
 
 def run(seed: int, bar: Bar, n: int = 200) -> dict:
-    """{solver: {evaluations at most: {"digit", "colour", "heading", "all_attributes": [value, low, high]}}}."""
+    """As `samplers.run`."""
     return samplers.run(seed, bar, n, GUIDANCE)

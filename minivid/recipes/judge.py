@@ -67,17 +67,22 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) ->
 
 
 def score(network: nn.Module, n: int, seed: int) -> dict:
-    """Agreement of what the judge reads on real clips with what is in them; floor: shuffled pairs."""
+    """Agreement of what the judge reads on real clips with what is in them; floor: shuffled pairs.
+
+    Of the full world, the easy one, and the directed one at 32×32 and at 64×64, with a row for each new word.
+    """
     table = {}
-    for prefix, world in (("", random_scenes.FULL), ("easy_", random_scenes.EASY)):
+    for prefix, world, size in WORLDS:
         scenes = random_scenes.draw_scenes(n, seed, world)
-        observed = read(network, scenes)
-        asked = [one.describe() for one in scenes]
-        found = [one.description for one in observed]
+        observed = read(network, scenes, size)
+        asked, found = [s.describe() for s in scenes], [o.description for o in observed]
         rows = [agreement(a, b) for a, b in zip(asked, found, strict=True)]
         floor = [agreement(a, b) for a, b in zip(asked, found[1:] + found[:1], strict=True)]
         for key in rows[0]:
             table[prefix + key] = proportion_row([r[key] for r in rows], [r[key] for r in floor])
+        for word, key, value in WORDS if world is DIRECTED else ():
+            own = [r[key] for a, r in zip(asked, rows, strict=True) if getattr(a, key) == value]
+            table[prefix + word] = proportion_row(own)
         if world is random_scenes.EASY:
             frames = torch.cat([one.digits.flatten() for one in observed])
             pairs = zip(asked, observed, strict=True)
@@ -87,12 +92,22 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     return table
 
 
+FULL, DIRECTED = random_scenes.FULL, random_scenes.DIRECTED
+WORLDS = (("", FULL, 32), ("easy_", random_scenes.EASY, 32), ("directed_", DIRECTED, 32),
+          ("directed_64_", DIRECTED, 64))  # fmt: skip
+WORDS = (
+    ("track", "camera", "track"),
+    ("above", "camera", "from above"),
+    ("slow", "slow_motion", True),
+)
+
+
 def read(
-    network: judge.Judge, scenes: list[scene.Scene], batch_size: int = 100
+    network: judge.Judge, scenes: list[scene.Scene], size: int = 32, batch_size: int = 100
 ) -> list[judge.Observation]:
     """Render scenes and let the judge read them."""
     parts = [scenes[i : i + batch_size] for i in range(0, len(scenes), batch_size)]
-    return [observed for part in parts for observed in network.read(render.video(part))]
+    return [o for part in parts for o in network.read(render.video(part, 17, size, size))]
 
 
 CONFIG = TrainConfig(steps=2500, batch_size=16, learning_rate=2e-3, ema=0.998)
