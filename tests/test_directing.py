@@ -40,6 +40,10 @@ def test_a_seeds_scenes_are_the_same_in_the_directed_world_but_for_how_they_are_
         assert abs(sum(one.camera == word for one in directed) / 400 - share) < 0.05
     followed = {one.tracked for one in directed if one.camera == "track" and len(one.bodies) == 2}
     assert followed == {0, 1}
+    for one in directed:  # what a caption names is seen, most of the time
+        if one.camera == "track":
+            apart = one.positions(SECONDS).diff(dim=0).abs().amax(-1)
+            assert (apart < render.VIEW / 2).double().mean() > 0.5 or len(one.bodies) == 1
     again = random_scenes.draw_scenes(50, 9, random_scenes.DIRECTED)
     assert again == directed[:50]
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from minivid import weights
 from minivid.formats import frame_times, require_values
-from minivid.measure import ink, room
+from minivid.measure import ink, motion, room
 from minivid.measure.ink import CROP
 from minivid.world import render
 from minivid.world.scene import COLOURS, HEADINGS, QUIET_START, STYLES, Description, Subject
@@ -114,7 +114,7 @@ class Judge(nn.Module):
         named = torch.where(visible, digit.argmax(-1), -1)
         digit = (digit * visible[..., None]).sum(1).argmax(-1)
         style = (style * visible[..., None]).sum(1)
-        heading = _heading(positions, seconds)
+        heading = _heading(positions, seconds, clear, reach)
         speed = _speed(positions, seconds)
         hums = _variation(brightness / lit, visible) > HUM_VARIATION
 
@@ -210,13 +210,21 @@ def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> Seen:
     return Seen(cameras, lights, *room.refine_path(grey, centre, view, lights), tracked)
 
 
-def _heading(positions: Tensor, seconds: Tensor) -> list[str | None]:
-    """The heading in the quiet start: (n, f, 2) -> n words; of a still, None."""
+def _heading(positions: Tensor, seconds: Tensor, clear: Tensor, reach: Tensor) -> list[str | None]:
+    """The heading in the quiet start: (n, f, 2) -> n words; of a still, None.
+
+    Of a digit that is not clear all that time it is that of the nearest lawful flight.
+    """
     early = max(2, int((seconds < QUIET_START).sum()))
     if positions.shape[1] < 2:
         return [None] * len(positions)
     when = seconds[:early].float() - seconds[:early].float().mean()
     velocity = torch.einsum("nfd,f->nd", positions[:, :early].float(), when)
+    hidden = ~clear[:, :early].all(1)
+    if hidden.any() and positions.shape[1] > 4:
+        some = (part[hidden] for part in (clear, reach))
+        flight = motion.nearest_flight(positions[hidden], seconds, *some)
+        velocity[hidden] = flight.velocity.float()
     angle = torch.rad2deg(torch.atan2(velocity[:, 1], velocity[:, 0]))
     compass = torch.tensor(list(HEADINGS.values()))
     away = (angle[:, None] - compass + 180).remainder(360) - 180

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from minivid.formats import DEFAULT_FORMAT, frame_times
+from minivid.world.render import VIEW
 from minivid.world.scene import (
     CAMERAS,
     COLOURS,
@@ -91,6 +93,8 @@ def _directed(
     asked = description or Description(scene.describe().subjects)
     redirected = draw.between(0, 1) < world.directed
     drawn = draw.among(DIRECTED_CAMERAS)
+    if drawn == "track" and not _in_sight(scene):
+        drawn = "from above"  # what a caption names should be seen
     camera = asked.camera or (drawn if redirected else scene.camera)
     followed = [k for k, subject in enumerate(asked.subjects) if subject.followed]
     free = [k for k, subject in enumerate(asked.subjects) if subject.followed is None]
@@ -126,6 +130,13 @@ class _Uniforms:
 
     def among(self, choices):
         return choices[int(next(self._next) * len(choices))]
+
+
+def _in_sight(scene: Scene) -> bool:
+    """Whether a camera that tracks one of two digits sees the other most of the time."""
+    positions = scene.positions(frame_times(DEFAULT_FORMAT.frames))
+    apart = (positions[0] - positions[-1]).abs().amax(-1)
+    return bool((apart < VIEW / 2).double().mean() > 0.5)
 
 
 def _draw_scene(draw: _Uniforms, world: World, room, description: Description | None) -> Scene:
