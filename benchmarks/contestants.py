@@ -54,9 +54,7 @@ class Contestant:
     decode: Callable[[Tensor], Tensor] = field(default=lambda x: x)
     every: float = EVERY
 
-    def training_loss(
-        self, network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator
-    ) -> Tensor:
+    def training_loss(self, network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
         """Its own loss, or else that of the clips' U-Net, at its own noise levels."""
         if self.loss is not None:
             return self.loss(network, batch, rng)
@@ -68,9 +66,7 @@ class Contestant:
         rng = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(prompts), *self.shape, generator=rng)
         cond, uncond = self.encode_text(prompts), self.encode_text([""] * len(prompts))
-        guided = diffusion.guided_field(
-            network.eval(), cond, uncond, GUIDANCE, self.path, self.predicts
-        )
+        guided = diffusion.guided_field(network.eval(), cond, uncond, GUIDANCE, self.path, self.predicts)
         timesteps = diffusion.schedule(STEPS, self.shift)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
             steps = diffusion.sample(guided, noise, timesteps, self.path, diffusion.heun)
@@ -102,9 +98,7 @@ def forget() -> None:
 
 
 def draw_latents(
-    config: TrainConfig,
-    rng: torch.Generator,
-    encode_text: Callable[[Sequence[str]], Tensor] = encode_prompts,
+    config: TrainConfig, rng: torch.Generator, encode_text: Callable[[Sequence[str]], Tensor] = encode_prompts
 ) -> tuple[Tensor, ...]:
     """Latents and captions, encoded."""
     encoded, scenes = training_set(config.seed)
@@ -228,9 +222,7 @@ class InSpaceAndTime(nn.Module):
 class LatteOfText(nn.Module):
     """diffusers' Latte (Ma et al. 2024): attention within frames and along time in turn, cross to text."""
 
-    def __init__(
-        self, layers: int, channels: int = 3, frames: int = 17, side: int = 32, patch: int = 4
-    ):
+    def __init__(self, layers: int, channels: int = 3, frames: int = 17, side: int = 32, patch: int = 4):
         super().__init__()
         from diffusers import LatteTransformer3DModel
 
@@ -313,9 +305,7 @@ def trials() -> dict[str, Contestant]:
     slower = replace(latte.config, learning_rate=5e-4, muon_lr=0.01)
     wider = replace(frames, build=lambda: FramesAsChannels(64))
     return {
-        "frames as channels, 64 wide, velocity, AdamW": replace(
-            wider, predicts="velocity", config=adam
-        ),
+        "frames as channels, 64 wide, velocity, AdamW": replace(wider, predicts="velocity", config=adam),
         "frames as channels, 64 wide, velocity, Muon": replace(wider, predicts="velocity"),
         "frames as channels, 64 wide, clean, AdamW": replace(wider, config=adam),
         "frames as channels, 64 wide, clean, Muon": wider,

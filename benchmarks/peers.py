@@ -60,9 +60,7 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def race(
-    one: Contestant, seed: int, seconds: float, n: int = FINAL_TEST_SIZE
-) -> tuple[dict, Tensor]:
+def race(one: Contestant, seed: int, seconds: float, n: int = FINAL_TEST_SIZE) -> tuple[dict, Tensor]:
     """Train for so many CPU-seconds: {"steps", "curve", …}, and clips generated at the end.
 
     n: how many clips are judged then.
@@ -110,9 +108,7 @@ def evaluate(one: Contestant, network: nn.Module, n: int, seed: int) -> tuple[di
     observed = read_clips(load_judge(), generated)
     found = without_bounds(easy_rows(asked, observed, observed))
     if n > clip_features(real[:1]).shape[1]:
-        found["identity"] = list(
-            stats.proportion(torch.tensor([clip.identity for clip in observed]))
-        )
+        found["identity"] = list(stats.proportion(torch.tensor([clip.identity for clip in observed])))
         others = clip_features(render.video(held_out.draw_scenes(n, seed + 2)))
         found["toy_fvd"], found["toy_fvd_of_real"] = (
             stats.frechet(clip_features(video), others) for video in (generated, real)
@@ -202,9 +198,7 @@ def in_latents(found: dict) -> list[float]:
     """Of each seed, the share of the CPU-seconds in pixels after which a U-Net on latents is as good."""
     fractions = []
     for seed in found["pixel U-Net"].keys() & found["latent U-Net"].keys():
-        here, there = (
-            arrival(_all(found[name][seed]), TARGET) for name in ("latent U-Net", "pixel U-Net")
-        )
+        here, there = (arrival(_all(found[name][seed]), TARGET) for name in ("latent U-Net", "pixel U-Net"))
         if here and there:
             fractions.append(here / there)
     return sorted(fractions)
@@ -253,11 +247,7 @@ def plot(found: dict) -> show.Figure:
             axes.plot(*zip(*line), color=colour, linestyle="-", linewidth=0.7, alpha=0.35)
         means = np.mean([np.array(line) for line in curves], 0)
         axes.plot(*means.T, color=colour, linestyle=dashes, label=name)
-    axes.set(
-        xlabel="CPU-seconds of training",
-        ylabel="proportion of clips, all as asked",
-        ylim=(-0.02, 1.02),
-    )
+    axes.set(xlabel="CPU-seconds of training", ylabel="proportion of clips, all as asked", ylim=(-0.02, 1.02))
     axes.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.64))
     return picture
 
@@ -337,9 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=CONTESTANTS, action="append")
     parser.add_argument("--seed", type=int, choices=SEEDS, action="append")
-    parser.add_argument(
-        "--compiled", action="store_true", help="race with torch.compile, out of the table"
-    )
+    parser.add_argument("--compiled", action="store_true", help="race with torch.compile, out of the table")
     parser.add_argument("--trials", action="store_true", help="try settings of the others, no race")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -39,9 +39,7 @@ WAYS = {  # precision, tokens up to which a list is short
 
 def few_clips() -> None:
     """Train on few clips of the usual format, so that none has to wait for latents."""
-    os.environ["MINIVID_RUNS"] = (
-        tempfile.mkdtemp()
-    )  # or they would take the place of the reader's own
+    os.environ["MINIVID_RUNS"] = tempfile.mkdtemp()  # or they would take the place of the reader's own
     latents.DATASET_SIZE = DATASET_SIZE
     video.FORMATS = joint.FORMATS = {DEFAULT_FORMAT: (DATASET_SIZE, 1.0)}
 
@@ -137,11 +135,7 @@ def main() -> None:
         for name in tqdm(names, unit="model")
     }
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(
-        "| model | "
-        + " | ".join(WAYS)
-        + " | after / before | drawing | network | optimizers | most |"
-    )
+    print("| model | " + " | ".join(WAYS) + " | after / before | drawing | network | optimizers | most |")
     print("| --- |" + " ---: |" * (len(WAYS) + 4) + " --- |")
     for name, (ways, spent, most) in rows.items():
         cells = [f"{seconds:.3f}" for seconds in ways.values()]

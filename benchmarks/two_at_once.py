@@ -93,14 +93,10 @@ def main() -> None:
         for name, way in ways.items():
             found[name].append(max(milliseconds(*way, options.size)))
     alone = statistics.median(found["alone, as it comes"])
-    print(
-        f"{os.cpu_count()} cores; a step in milliseconds, the slower of two; median of {rounds} rounds"
-    )
+    print(f"{os.cpu_count()} cores; a step in milliseconds, the slower of two; median of {rounds} rounds")
     for name, times in found.items():
         middle = statistics.median(times)
-        print(
-            f"{name:26} {middle:8.1f}  {middle / alone:5.2f} times  ({min(times):.1f} to {max(times):.1f})"
-        )
+        print(f"{name:26} {middle:8.1f}  {middle / alone:5.2f} times  ({min(times):.1f} to {max(times):.1f})")
 
 
 if __name__ == "__main__":

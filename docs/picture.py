@@ -16,9 +16,7 @@ from minivid.recipes import pixels
 
 FOLDER = Path(__file__).parent
 EASY = ", the camera is still, the light is steady, filled"
-PROMPTS = [
-    f"{one}{EASY}" for one in ("a red 3 moves right", "a cyan 7 moves up", "a yellow 5 moves left")
-]
+PROMPTS = [f"{one}{EASY}" for one in ("a red 3 moves right", "a cyan 7 moves up", "a yellow 5 moves left")]
 SIZE, WAVE = 192, 48  # pixels of a clip's side, and of the height of its sound
 BLUE, GREY = (-1.0, -0.1, 0.4), (0.6, 0.6, 0.6)
 

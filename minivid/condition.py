@@ -40,9 +40,7 @@ class Condition:
 
     def __post_init__(self):
         if not 0 <= self.noise_level < 1:
-            raise ValueError(
-                f"noise level {self.noise_level} of what is given: allowed is 0 ≤ it < 1."
-            )
+            raise ValueError(f"noise level {self.noise_level} of what is given: allowed is 0 ≤ it < 1.")
 
     def hold(self, x_t: State, path: Path, noise: State) -> State:
         """The state with what is given in its place, at its noise level, made of the sample's own noise.
@@ -100,9 +98,7 @@ class Condition:
         if isinstance(states[0], tuple):
             return tuple(map(part, (self.video, self.audio), *states))
         if self.audio is not None:
-            raise ValueError(
-                'sound is given to a silent model: take one with sound, as load("joint").'
-            )
+            raise ValueError('sound is given to a silent model: take one with sound, as load("joint").')
         return part(self.video, *states)
 
 
@@ -134,9 +130,7 @@ def region(latents: Tensor, mask: Tensor, noise_level: float = 0.0) -> Condition
     """
     allowed, given = (latents.shape[0], 1, *latents.shape[2:]), tuple(mask.shape)
     mask = mask.reshape(*(1,) * (5 - mask.ndim), *given).bool()
-    if mask.ndim > 5 or any(
-        n not in (1, side) for n, side in zip(mask.shape, allowed, strict=True)
-    ):
+    if mask.ndim > 5 or any(n not in (1, side) for n, side in zip(mask.shape, allowed, strict=True)):
         raise ValueError(
             f"a mask of {given} for latents of {tuple(latents.shape)}: give booleans (h, w), (f, h, w), or "
             f"of a shape that broadcasts to {allowed}."

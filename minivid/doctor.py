@@ -61,9 +61,7 @@ def _python() -> tuple[str, ...]:
 def _package() -> tuple[str, ...]:
     """A notebook of one working copy must not run the code of another."""
     here = Path.cwd()
-    beside = next(
-        (at for at in (here, *here.parents) if (at / "minivid" / "pipeline.py").exists()), None
-    )
+    beside = next((at for at in (here, *here.parents) if (at / "minivid" / "pipeline.py").exists()), None)
     if beside not in (None, folders.ROOT.resolve()):
         return (
             BROKEN,
@@ -140,19 +138,13 @@ def _memory() -> tuple[str, ...]:
     lines = Path("/proc/meminfo")
     if not lines.exists():
         return FINE, "not measured on this system; 3 GB are enough"
-    kilobytes = {
-        line.split(":")[0]: int(line.split()[1]) for line in lines.read_text().splitlines()
-    }
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines.read_text().splitlines()}
     free = kilobytes["MemAvailable"] * 1024 / GIGABYTE
     limits = [processors.CGROUP / name for name in ("memory.max", "memory/memory.limit_in_bytes")]
     texts = [limit.read_text().strip() for limit in limits if limit.exists()]
     free = min([free, *(int(text) / GIGABYTE for text in texts if text.isdigit())])
     if free < 3:
-        return (
-            SLOW,
-            f"{free:.1f} GB available",
-            "Close other programs: some notebooks take up to 3 GB.",
-        )
+        return (SLOW, f"{free:.1f} GB available", "Close other programs: some notebooks take up to 3 GB.")
     return FINE, f"{free:.0f} GB available"
 
 

@@ -25,7 +25,5 @@ def check(number: int, answer: Any, right: Callable[[Any], bool], hint: str) -> 
     try:
         holds = bool(right(answer))
     except Exception as error:
-        return Verdict(
-            f"Exercise {number}: that stopped with {type(error).__name__}: {error}. {hint}"
-        )
+        return Verdict(f"Exercise {number}: that stopped with {type(error).__name__}: {error}. {hint}")
     return Verdict(f"Exercise {number}: right." if holds else f"Exercise {number}: not yet. {hint}")

@@ -18,13 +18,7 @@ from torch import Tensor, nn
 
 from minivid import condition, diffusion, weights
 from minivid.condition import Condition
-from minivid.formats import (
-    AUDIO_LATENTS_PER_FRAME,
-    DEFAULT_FORMAT,
-    FRAMES_PER_LATENT,
-    Format,
-    require_values,
-)
+from minivid.formats import AUDIO_LATENTS_PER_FRAME, DEFAULT_FORMAT, FRAMES_PER_LATENT, Format, require_values
 from minivid.models import codec, text
 from minivid.models.alignment import ALIGNMENT_DIM
 from minivid.models.text_to_video import (
@@ -33,7 +27,7 @@ from minivid.models.text_to_video import (
     TextToVideo,
     TextToVideoConfig,
 )
-from minivid.world import captions
+from minivid.prompts import TOKENIZER, require_known, tokenize
 
 PATH = diffusion.RectifiedFlow()
 SHIFT = 2.0  # of the noise levels: fewer numbers than pixels say the same, less noise hides it
@@ -50,7 +44,6 @@ AUDIO_SEED, SOLVER_SEED = 2**20, 2**21
 MAX_SEED = 2**31 - 1
 
 SIDE = 8  # latents along a usual clip
-TOKENIZER = text.Tokenizer(captions.VOCABULARY)
 
 
 class Clip(NamedTuple):
@@ -58,23 +51,6 @@ class Clip(NamedTuple):
 
     video: Tensor
     audio: Tensor | None = None
-
-
-def tokenize(prompts: Sequence[str]) -> Tensor:
-    """Prompts as tokens (b, n). Raises ValueError for a word that is not known, with the nearest that are."""
-    return text.trim_padding(TOKENIZER(prompts))
-
-
-def require_known(tokens: Tensor, encoder: text.TextEncoder, name: str) -> Tensor:
-    """The tokens. Raises ValueError for words that came after the text encoder of that model was trained."""
-    known = encoder.token_embedding.num_embeddings
-    if late := [k for k in dict.fromkeys(tokens.flatten().tolist()) if k >= known]:
-        words = " ".join(TOKENIZER.words[k] for k in late)
-        raise ValueError(
-            f"{name} was trained before {words!r}: leave that out, or train it again, which teaches it all "
-            f"{len(TOKENIZER.words) - 2} words."
-        )
-    return tokens
 
 
 @dataclass(frozen=True)
@@ -150,10 +126,7 @@ class Pipeline:
         )
 
     def field(
-        self,
-        prompts: Sequence[str],
-        guidance: float | None = None,
-        condition: Condition | None = None,
+        self, prompts: Sequence[str], guidance: float | None = None, condition: Condition | None = None
     ) -> diffusion.Field:
         """The velocity field that leads to latents of what the prompts ask for.
 
@@ -187,36 +160,28 @@ class Pipeline:
             raise ValueError("no prompts: give at least one, such as 'a red 3 moves right'.")
         made = [
             _randn(size, n, seed + offset).to(self._device)
-            for size, offset in zip(
-                self._sizes(shape or self.format), (0, AUDIO_SEED), strict=False
-            )
+            for size, offset in zip(self._sizes(shape or self.format), (0, AUDIO_SEED), strict=False)
         ]
         return made[0] if self.audio_codec is None else tuple(made)
 
     def _check_noise(self, noise: diffusion.State, n: int, shape: Format | None) -> None:
         """Raise ValueError for noise that is not for n clips, of that format if one is asked for."""
-        parts = noise if isinstance(noise, tuple) else (noise,)
-        for part in parts:
-            require_values(part, "noise")
+        parts = [require_values(part, "noise") for part in (noise if isinstance(noise, tuple) else (noise,))]
         if shape is None and parts[0].ndim == 5:
             frames, rows, columns = parts[0].shape[2:]
             frames = frames if self.video_codec is None else 1 + FRAMES_PER_LATENT * (frames - 1)
             shape = Format(frames, rows * self._pixels, columns * self._pixels)
-        sizes = [tuple(part.shape) for part in parts]
-        expected = [(n, *size) for size in self._sizes(shape or self.format)]
-        if sizes != expected:
+        sizes, shape = [tuple(part.shape) for part in parts], shape or self.format
+        if sizes != (expected := [(n, *size) for size in self._sizes(shape)]):
             raise ValueError(
-                f"noise of sizes {sizes} for {n} prompts and {shape or self.format}: give {expected}, "
-                "see `Pipeline.noise`."
+                f"noise of sizes {sizes} for {n} prompts and {shape}: give {expected}, see `Pipeline.noise`."
             )
 
     def _sizes(self, shape: Format) -> list[tuple[int, ...]]:
         """The sizes of one clip's noise in a format: (c, f, h, w), and (c, m) of audio."""
         sizes = [(self.network.config.channels, *self._grid(shape))]
         if self.audio_codec is not None:
-            sizes.append(
-                (self.network.config.audio_channels, AUDIO_LATENTS_PER_FRAME * shape.frames)
-            )
+            sizes.append((self.network.config.audio_channels, AUDIO_LATENTS_PER_FRAME * shape.frames))
         return sizes
 
     @torch.no_grad()
@@ -235,17 +200,13 @@ class Pipeline:
     def video_to_audio(self, video: Tensor) -> Condition:
         """The condition under which sound is made for clips (b, 3, f, h, w); a silent model has none."""
         self._require_audio()
-        return condition.all_video(
-            self.video_codec.encode(require_values(video, "a clip").to(self._device))
-        )
+        return condition.all_video(self.video_codec.encode(require_values(video, "a clip").to(self._device)))
 
     @torch.no_grad()
     def audio_to_video(self, audio: Tensor) -> Condition:
         """The condition under which pictures are made for sounds (b, 1024 · frames), likewise."""
         self._require_audio()
-        return condition.all_audio(
-            self.audio_codec.encode(require_values(audio, "a sound").to(self._device))
-        )
+        return condition.all_audio(self.audio_codec.encode(require_values(audio, "a sound").to(self._device)))
 
     def _require_audio(self) -> None:
         if self.audio_codec is None:
@@ -257,16 +218,13 @@ class Pipeline:
         return DEFAULT_FORMAT.scaled(SIDE * self._pixels if self.video_codec else 32)
 
     @property
-    def _pixels(self) -> int:
-        """Pixels along each side of a latent."""
+    def _pixels(self) -> int:  # along each side of a latent
         return 1 if self.video_codec is None else self.video_codec.patch
 
     def _grid(self, shape: Format) -> tuple[int, int, int]:
         """Latent frames, rows and columns of a format. Raises ValueError where it does not divide."""
         rows, columns = (self._pixels * unit for unit in self.network.unit)
-        fits = shape.frames % FRAMES_PER_LATENT == 1 and not (
-            shape.height % rows or shape.width % columns
-        )
+        fits = shape.frames % FRAMES_PER_LATENT == 1 and not (shape.height % rows or shape.width % columns)
         if not fits or min(shape.frames, shape.height, shape.width) < 1:
             raise ValueError(
                 f"{shape}: this model makes 1 + {FRAMES_PER_LATENT}k frames (1, 5, 9, 13, 17, …) whose "
@@ -305,9 +263,7 @@ def sized_name(model: str, size: int) -> str:
 
 
 MODELS = {
-    sized_name(model, size): (model, size)
-    for size in codec.VIDEO_CODECS
-    for model in ("joint", "video")
+    sized_name(model, size): (model, size) for size in codec.VIDEO_CODECS for model in ("joint", "video")
 }
 
 
@@ -328,9 +284,7 @@ def load(name: str = "joint") -> Pipeline:
     Raises ValueError for another name, and where its weights are missing.
     """
     if name not in MODELS:
-        raise ValueError(
-            f"no model to generate with is called {name!r}. There are: {', '.join(MODELS)}."
-        )
+        raise ValueError(f"no model to generate with is called {name!r}. There are: {', '.join(MODELS)}.")
     model, size = MODELS[name]
     if model == "joint":
         network = weights.load(name, TextToAudioVideo(joint_config(size)))

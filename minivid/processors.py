@@ -24,9 +24,7 @@ def set_environment() -> None:
 
 def granted(cgroup: Path = CGROUP) -> int:
     """Cores' worth of processor time that this process may use: those it may run on, and its quota."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(cores, _quota(cgroup))))
 
 

@@ -66,9 +66,7 @@ def load(name: str, network: nn.Module) -> nn.Module:
         )
     if not path.exists():
         there = ", ".join(sorted(p.stem for p in folder().glob("*.safetensors"))) or "none"
-        raise ValueError(
-            f"there are no weights called {name!r} in {folder()} (found: {there}). {advice}"
-        )
+        raise ValueError(f"there are no weights called {name!r} in {folder()} (found: {there}). {advice}")
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -76,20 +74,14 @@ def load(name: str, network: nn.Module) -> nn.Module:
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is torn or no weights file ({error}). {advice}") from error
     if metadata.get("minivid") != VERSION:
-        raise ValueError(
-            f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {advice}"
-        )
+        raise ValueError(f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {advice}")
     if metadata.get("model") != name:
-        raise ValueError(
-            f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {advice}"
-        )
+        raise ValueError(f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {advice}")
     _shorten_vocabulary(network, state)
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
-        differ = sorted(
-            key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key)
-        )
+        differ = sorted(key for key in expected.keys() | given.keys() if expected.get(key) != given.get(key))
         raise ValueError(
             f"{path} does not fit this {type(network).__name__}: {len(differ)} tensors differ, first "
             f"{differ[0]} (file {given.get(differ[0])}, network {expected.get(differ[0])}). {advice}"
@@ -153,10 +145,7 @@ def _per_row(scale: Tensor, value: Tensor) -> Tensor:
 
 def digest(network: nn.Module) -> str:
     """A fingerprint of a network's numbers: equal for equal weights, and only for those."""
-    state = {
-        key: value.detach().cpu().contiguous().clone()
-        for key, value in network.state_dict().items()
-    }
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
     return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
 
 

@@ -52,9 +52,7 @@ def test_in_bf16_short_and_long_lists_give_the_same(tokens, masked):
     torch.testing.assert_close(coarse, exact, atol=0.05, rtol=0.05)
     if masked:
         changed_values = v.masked_fill(~mask[:, :, 0, :, None], 100.0)
-        changed = attention(
-            q.bfloat16(), k.bfloat16(), changed_values.bfloat16(), mask, 0.5
-        ).float()
+        changed = attention(q.bfloat16(), k.bfloat16(), changed_values.bfloat16(), mask, 0.5).float()
         torch.testing.assert_close(changed, coarse)
 
 

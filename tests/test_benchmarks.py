@@ -45,14 +45,9 @@ def test_the_ratio_is_that_of_the_best_of_the_others_and_of_all_seeds_that_are_w
 
 
 def test_the_page_tells_after_which_share_of_its_seconds_each_of_ours_does_as_well():
-    theirs = {
-        one.name: {"0": _run(0.0, 0.1), "1": _run(0.05)} for one in (*peers.MIXED, *peers.THEIRS)
-    }
+    theirs = {one.name: {"0": _run(0.0, 0.1), "1": _run(0.05)} for one in (*peers.MIXED, *peers.THEIRS)}
     theirs["Latte"] = {"0": _run(0.3, 0.2), "1": _run(0.06)}
-    found = theirs | {
-        "latent DiT": {"0": _run(0.2), "1": _run(1.0)},
-        "pixel U-Net": {"0": _run(0.1)},
-    }
+    found = theirs | {"latent DiT": {"0": _run(0.2), "1": _run(1.0)}, "pixel U-Net": {"0": _run(0.1)}}
     lines = peers.sooner(found)
     assert lines[0].endswith("| seed 0: Latte, 0.20 | seed 1: Latte, 0.06 |")
     assert lines[2:] == [
@@ -100,9 +95,7 @@ def test_the_page_of_results_shows_the_race_that_is_kept():
 
 
 @pytest.mark.parametrize("name", ["latent U-Net", "pixel U-Net"])
-def test_a_contestant_learns_until_its_seconds_are_spent_and_is_evaluated_on_the_way(
-    name, monkeypatch
-):
+def test_a_contestant_learns_until_its_seconds_are_spent_and_is_evaluated_on_the_way(name, monkeypatch):
     one = replace(contestants.CONTESTANTS[name], every=1.0)
     one = replace(one, config=replace(one.config, batch_size=2))
     ticks = itertools.count(0, 0.5)  # two a step, one before it and one after

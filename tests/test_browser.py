@@ -379,9 +379,7 @@ MADE_UP = {
     "at_its_end": SLIDER.format(first="", end="x").replace("x=2", "x=5"),
     "stays_the_same": SLIDER.format(first="", end="1"),
     "raises_when_moved": SLIDER.format(first="assert x == 2, 'moved'", end="x"),
-    "warns_when_moved": SLIDER.format(
-        first="import sys; x == 2 or print(x, file=sys.stderr)", end="x"
-    ),
+    "warns_when_moved": SLIDER.format(first="import sys; x == 2 or print(x, file=sys.stderr)", end="x"),
     "raises": "1 / 0",
     "trains": """
 import inspect, torch
@@ -449,9 +447,7 @@ def test_what_a_reader_types_stays_text(browser, tmp_path, monkeypatch):
     monkeypatch.setattr(media, "display", shown.append)
     show.play(torch.zeros(3, 5, 8, 8), torch.zeros(5 * 1024), MARKUP, alt=MARKUP)
     network = TextToVideo(TextToVideoConfig(len(TOKENIZER.words), width=32, depth=1))
-    panel = playground.Playground(
-        Pipeline(network, VideoCodec()), None, tmp_path / MARKUP.replace("/", "")
-    )
+    panel = playground.Playground(Pipeline(network, VideoCodec()), None, tmp_path / MARKUP.replace("/", ""))
     panel.prompt.value = MARKUP
     panel.generate.click()
     parts = [shown[1].data, panel.message.value]
@@ -465,9 +461,7 @@ def test_what_a_reader_types_stays_text(browser, tmp_path, monkeypatch):
         assert page.locator("img").count() == 0
 
 
-def test_each_source_of_a_player_plays_with_its_sound_where_its_codecs_are_known(
-    browser, monkeypatch
-):
+def test_each_source_of_a_player_plays_with_its_sound_where_its_codecs_are_known(browser, monkeypatch):
     shown = []
     monkeypatch.setattr(media, "display", shown.append)
     scenes = random_scenes.draw_scenes(1, 0)

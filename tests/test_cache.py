@@ -42,9 +42,7 @@ def test_latents_are_the_codecs_and_are_made_once(network, cached, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_codec_or_other_scenes_make_them_anew_and_the_old_ones_go(
-    network, cached, tmp_path
-):
+def test_another_codec_or_other_scenes_make_them_anew_and_the_old_ones_go(network, cached, tmp_path):
     scenes = random_scenes.draw_scenes(6, 0)
     first, _ = cached(network, scenes)
     other, rendered = cached(network, random_scenes.draw_scenes(6, 1))

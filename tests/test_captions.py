@@ -92,9 +92,7 @@ _SUBJECTS = st.builds(
     seed=st.integers(0, 2**31),
 )  # fmt: skip
 @settings(deadline=None)
-def test_any_description_survives_any_phrasing(
-    subjects, camera, light, style, slow_motion, followed, seed
-):
+def test_any_description_survives_any_phrasing(subjects, camera, light, style, slow_motion, followed, seed):
     if camera == "track" and followed in range(len(subjects)):
         subjects[followed] = replace(subjects[followed], followed=True)
     asked = Description(tuple(subjects), camera, light, style, slow_motion)
@@ -163,9 +161,7 @@ def test_every_word_of_every_caption_is_offered_after_those_before_it():
             offered = completion.completions(f"{so_far} " if k else "", 100)
             assert any(o.split()[k] == bare for o in offered), (so_far, word)
             beginning = " ".join([*words[:k], bare[:2]])
-            assert bare[:2] == bare or " ".join([*words[:k], bare]) in completion.completions(
-                beginning
-            )
+            assert bare[:2] == bare or " ".join([*words[:k], bare]) in completion.completions(beginning)
 
 
 def test_who_follows_what_is_offered_ends_with_a_sentence():

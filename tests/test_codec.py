@@ -26,9 +26,7 @@ def _noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(
-    "frames, size", [(1, (32, 32)), (17, (32, 32)), (5, (24, 40)), (9, (8, 4))]
-)
+@pytest.mark.parametrize("frames, size", [(1, (32, 32)), (17, (32, 32)), (5, (24, 40)), (9, (8, 4))])
 def test_any_format_has_one_latent_frame_and_one_more_for_every_four(small, frames, size):
     clip = _noise(2, 3, frames, *size)
     latents = small.encode(clip)
@@ -48,9 +46,7 @@ def test_of_sound_too():
     assert torch.equal(network.from_grid(network.to_grid(sound)), sound)
 
 
-@pytest.mark.parametrize(
-    "shape, message", [((1, 3, 16, 32, 32), "16 frames"), ((1, 3, 17, 30, 32), "32×30")]
-)
+@pytest.mark.parametrize("shape, message", [((1, 3, 16, 32, 32), "16 frames"), ((1, 3, 17, 30, 32), "32×30")])
 def test_a_clip_that_does_not_fit_is_refused_in_words(small, shape, message):
     with pytest.raises(ValueError, match=message):
         small.encode(torch.zeros(shape))

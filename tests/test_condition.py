@@ -38,9 +38,7 @@ def _masks(video: torch.Tensor) -> dict[str, tuple[Condition, torch.Tensor]]:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["first", "two", "region", "region in each frame", "all", "nothing"]
-)
+@pytest.mark.parametrize("name", ["first", "two", "region", "region in each frame", "all", "nothing"])
 def test_what_is_given_is_in_its_place_at_level_0_and_stands_still(video, name):
     given, mask = _masks(video)[name]
     noise = torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
@@ -71,9 +69,7 @@ def test_a_little_noise_on_what_is_given_is_the_samples_own(video):
     expected = 0.8 * video[:, :, :1] + 0.2 * noise[:, :, :1]
     torch.testing.assert_close(held[:, :, :1], expected)
     assert held[:, :, 1:].equal(noise[:, :, 1:])
-    assert given.levels(noise, T)[:, 0, :, 0, 0].allclose(
-        torch.tensor([[0.2, 0.3, 0.3], [0.2, 0.9, 0.9]])
-    )
+    assert given.levels(noise, T)[:, 0, :, 0, 0].allclose(torch.tensor([[0.2, 0.3, 0.3], [0.2, 0.9, 0.9]]))
 
 
 def test_of_a_pair_each_part_is_given_by_itself(video):
@@ -120,11 +116,7 @@ CONSTRUCTORS = {
         FRAMES < 2,
         NOTHING,
     ),
-    "region": (
-        lambda video, audio, level: condition.region(video, ROWS < 2, level),
-        ROWS < 2,
-        NOTHING,
-    ),
+    "region": (lambda video, audio, level: condition.region(video, ROWS < 2, level), ROWS < 2, NOTHING),
     "region of some frames": (
         lambda video, audio, level: condition.region(video, (FRAMES > 0)[0, 0] & (ROWS < 2), level),
         (FRAMES > 0) & (ROWS < 2),
@@ -245,9 +237,7 @@ def test_what_cannot_be_given_is_refused(video, ask, message):
         ask(video)
 
 
-@pytest.mark.parametrize(
-    "name", ["first_frames", "two first_frames", "region", "all_video", "all_audio"]
-)
+@pytest.mark.parametrize("name", ["first_frames", "two first_frames", "region", "all_video", "all_audio"])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_latents_of_another_shape_than_what_is_sampled_are_refused(video, name, axis):
     """Other clips than are sampled, other channels, another length."""

@@ -87,9 +87,7 @@ def _one_step(solver, path, predicts, output, x_t, t, t_next, **options):
 def test_ancestral_steps_are_diffusers_ddpm(timestep):
     scheduler = _in_float64(DDPMScheduler(1000, beta_schedule="linear", clip_sample=False))
     x_t, noise = _randn(3, 4, 4), _randn(3, 4, 4, seed=1)
-    theirs = scheduler.step(
-        noise, timestep, x_t, generator=torch.Generator().manual_seed(5)
-    ).prev_sample
+    theirs = scheduler.step(noise, timestep, x_t, generator=torch.Generator().manual_seed(5)).prev_sample
     ours = _one_step(
         diffusion.ancestral, DDPM(), "noise", noise, x_t, (timestep + 1) / 1000, timestep / 1000,
         rng=torch.Generator().manual_seed(5),
@@ -103,11 +101,7 @@ def test_ddim_steps_are_diffusers_ddim(steps, eta):
     scheduler = _in_float64(DDIMScheduler(1000, beta_schedule="linear", clip_sample=False))
     scheduler.set_timesteps(steps)
     for timestep in scheduler.timesteps[[0, steps // 2, -1]].tolist():
-        x_t, noise, fresh = (
-            _randn(3, 4, 4),
-            _randn(3, 4, 4, seed=1),
-            torch.Generator().manual_seed(5),
-        )
+        x_t, noise, fresh = (_randn(3, 4, 4), _randn(3, 4, 4, seed=1), torch.Generator().manual_seed(5))
         drawn = torch.randn(3, 4, 4, generator=fresh, dtype=torch.float64)
         theirs = scheduler.step(noise, timestep, x_t, eta=eta, variance_noise=drawn).prev_sample
         # diffusers steps timestep by timestep: its last one lands on -1, our t = 0.
@@ -202,8 +196,7 @@ def test_solvers_converge_at_their_order(solver, order):
 
 def test_euler_on_the_straight_path_is_ddim():
     torch.testing.assert_close(
-        _end(RectifiedFlow(), diffusion.euler, 20, n=100),
-        _end(RectifiedFlow(), diffusion.ddim, 20, n=100),
+        _end(RectifiedFlow(), diffusion.euler, 20, n=100), _end(RectifiedFlow(), diffusion.ddim, 20, n=100)
     )
 
 
@@ -285,9 +278,7 @@ def test_what_cannot_be_sampled_says_so():
 
 
 def test_the_sampler_can_be_watched_and_ends_at_clean():
-    steps = list(
-        diffusion.sample(oracle(Cosine()), _randn(50, 2), diffusion.schedule(10), Cosine())
-    )
+    steps = list(diffusion.sample(oracle(Cosine()), _randn(50, 2), diffusion.schedule(10), Cosine()))
     assert [round(step.t, 6) for step in steps] == [round(1 - k / 10, 6) for k in range(1, 11)]
     away = [torch.cdist(step.clean, MEANS).amin(1).mean() for step in steps]
     assert away[-1] < 0.5 * away[0]
@@ -393,9 +384,7 @@ def test_a_pair_is_sampled_exactly_as_each_is_alone(solver, path):
     # In turns, from the same generators: in each step the fresh noise of video is drawn before audio's.
     shared = rngs()
     trajectories = (
-        diffusion.sample(
-            functools.partial(velocity, k), noise[k], timesteps[k], path, solver, shared
-        )
+        diffusion.sample(functools.partial(velocity, k), noise[k], timesteps[k], path, solver, shared)
         for k in (0, 1)
     )
     alone = list(zip(*trajectories, strict=True))
@@ -461,8 +450,7 @@ def test_an_error_in_another_form_has_a_bounded_weight(predicts, end, loss_space
 
 
 @pytest.mark.parametrize(
-    ("predicts", "bounds"),
-    [("clean", (0.05, 1.0)), ("noise", (0.0, 0.95)), ("velocity", (0.0, 1.0))],
+    ("predicts", "bounds"), [("clean", (0.05, 1.0)), ("noise", (0.0, 0.95)), ("velocity", (0.0, 1.0))]
 )
 def test_levels_keep_away_from_that_end_alone_and_only_in_another_form(predicts, bounds):
     def levels(loss_space, distribution):
@@ -494,10 +482,7 @@ def test_a_shift_moves_the_even_levels_alone():
     rng = torch.Generator().manual_seed(0)
     high = NoiseLevels(shift=3.0).draw(1000, rng)
     torch.testing.assert_close(
-        diffusion.time_shift(high, 1 / 3).sort().values,
-        (torch.arange(1000) + 0.5) / 1000,
-        atol=1e-3,
-        rtol=0,
+        diffusion.time_shift(high, 1 / 3).sort().values, (torch.arange(1000) + 0.5) / 1000, atol=1e-3, rtol=0
     )
     mixed = NoiseLevels(shift=3.0, logit_normal=0.2).draw(1000, rng)
     around_half, shifted = mixed[:200], mixed[200:]

@@ -22,15 +22,8 @@ def test_a_seeds_scenes_are_the_same_in_the_directed_world_but_for_how_they_are_
     undirected = 0
     for one, other in zip(full, directed, strict=True):
         if other.camera in random_scenes.DIRECTED_CAMERAS or other.slow_motion:
-            bodies = tuple(
-                replace(b, speed=a.speed) for a, b in zip(one.bodies, other.bodies, strict=True)
-            )
-            changed = {
-                "camera": one.camera,
-                "tracked": None,
-                "slow_motion": False,
-                "bodies": bodies,
-            }
+            bodies = tuple(replace(b, speed=a.speed) for a, b in zip(one.bodies, other.bodies, strict=True))
+            changed = {"camera": one.camera, "tracked": None, "slow_motion": False, "bodies": bodies}
             assert replace(other, **changed) == one
         else:
             assert one == other
@@ -143,9 +136,7 @@ def test_pushed_flights_agree_with_stepping_from_wall_to_wall(pushes, speed, ang
     rate = 0.5 if slow else 1.0
     at, velocity, hits, now = [-0.1, 0.05], list(body.velocity), [], 0.0
     free = [(1 - body.width) / 2, (1 - body.height) / 2]
-    for frame in range(
-        17
-    ):  # an independent way: push, then fly to the next frame, turning at walls
+    for frame in range(17):  # an independent way: push, then fly to the next frame, turning at walls
         for axis in (0, 1):
             if frame < len(pushes):
                 kick = scene.PUSH * scene.PUSHES[pushes[frame]][axis]
@@ -174,9 +165,7 @@ def test_pushes_turn_a_digit_and_others_are_refused():
     pushed = replace(still, pushes=("none", "up", "up", "left"))
     path = Scene((pushed,)).positions(SECONDS)[0]
     assert path[0].tolist() == [0, 0] and path[-1, 0] < 0 and (path[2:5, 1].diff() < 0).all()
-    ahead = Scene((replace(still, pushes=("right",) * 40),)).positions(
-        torch.tensor([0.0, 4.9, 4.95])
-    )
+    ahead = Scene((replace(still, pushes=("right",) * 40),)).positions(torch.tensor([0.0, 4.9, 4.95]))
     assert ahead[0, 1:, 0].diff().abs() <= scene.FASTEST * 0.05 + 1e-9
     with pytest.raises(ValueError, match="'jump' is unknown. Allowed: none, left"):
         replace(still, pushes=("jump",))
@@ -215,9 +204,7 @@ def test_a_hand_can_be_asked_for_again():
     """The same handwriting in another scene: the reference and the digit are one shape."""
     first = Scene((Body(4, "red", "up", (0, 0), hand=77),))
     second = Scene((Body(4, "red", "left", (0.1, 0.1), hand=77), Body(5, "blue", "up", (0, 0))))
-    torch.testing.assert_close(
-        render.portraits([first]), render.portraits([second]), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(render.portraits([first]), render.portraits([second]), atol=1e-5, rtol=0)
 
 
 # Camera paths ------------------------------------------------------------------------------------
@@ -229,9 +216,7 @@ def test_a_camera_path_gives_what_the_word_gives_and_anything_else():
         centre, view = render.camera([word], SECONDS)
         path = tuple((*c, v) for c, v in zip(centre[0].tolist(), view[0].tolist(), strict=True))
         named, free = Scene((body,), word), Scene((body,), camera_path=path)
-        torch.testing.assert_close(
-            *(render.video([one]) for one in (named, free)), atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(*(render.video([one]) for one in (named, free)), atol=1e-5, rtol=0)
         assert free.describe().camera is None
     with pytest.raises(ValueError, match="a camera path of 17 frames for a clip of 9"):
         render.video([free], 9)

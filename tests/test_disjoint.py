@@ -31,9 +31,7 @@ def reached(function) -> set[str]:
         if isinstance(one, functools.partial):
             todo += [one.func, *one.args, *one.keywords.values()]
             continue
-        module = (
-            one.__name__ if isinstance(one, types.ModuleType) else getattr(one, "__module__", "")
-        )
+        module = one.__name__ if isinstance(one, types.ModuleType) else getattr(one, "__module__", "")
         if id(one) in done or (one is not function and not str(module).startswith("minivid")):
             continue
         done.add(id(one))

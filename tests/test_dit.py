@@ -141,9 +141,7 @@ def test_audio_and_video_of_one_kind_are_one_list():
         if "audio_" in name:  # audio has the video's weights for its own
             ours[name] = ours[name.replace("audio_", "")]
     missing, _ = made.load_state_dict(ours, strict=False)
-    assert set(missing) == {"absolute_time.weight", "absolute_time.bias"}, (
-        "which are zero to begin with"
-    )
+    assert set(missing) == {"absolute_time.weight", "absolute_time.bias"}, "which are zero to begin with"
     for one in (made, plain):
         nn.init.zeros_(one.border.weight)  # audio is told no walls
     given = inputs()
@@ -255,9 +253,7 @@ def test_a_rotation_keeps_lengths_and_a_whole_turn_is_none():
     at = torch.tensor([[0.3, 5.0, 9.0, 32.0, 32.0]], dtype=torch.float64)
     turned = attention.apply_rope(x, attention.rope_angles(at))
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
-    fast = torch.tensor(
-        [[axis[0] for axis in attention.AXES_PERIODS] + [0.0, 0.0]], dtype=torch.float64
-    )
+    fast = torch.tensor([[axis[0] for axis in attention.AXES_PERIODS] + [0.0, 0.0]], dtype=torch.float64)
     full_turns = attention.rope_angles(fast) / (2 * torch.pi)
     firsts = torch.tensor(attention.AXES_PAIRS).cumsum(0) - torch.tensor(attention.AXES_PAIRS)
     torch.testing.assert_close(full_turns[0, firsts], torch.ones(3, dtype=torch.float64))

@@ -102,11 +102,7 @@ def test_every_experiment_is_committed_with_all_its_seeds():
 
 def test_one_combination_in_ten_is_held_out_and_every_word_about_equally_often():
     assert len(held_out.SEEN) == 216 and len(held_out.UNSEEN) == 24
-    for key, every in (
-        ("digit", scene.DIGITS),
-        ("colour", scene.COLOURS),
-        ("heading", scene.HEADINGS),
-    ):
+    for key, every in (("digit", scene.DIGITS), ("colour", scene.COLOURS), ("heading", scene.HEADINGS)):
         counts = [sum(getattr(one, key) == word for one in held_out.UNSEEN) for word in every]
         assert min(counts) >= 2 and max(counts) - min(counts) <= 1
 
@@ -117,9 +113,7 @@ def test_the_video_models_batches_never_show_what_is_held_out():
     shown = set()
     for seed in range(12):
         scenes = held_out.draw_scenes(config.batch_size, seed)
-        shown |= {
-            (one.bodies[0].digit, one.bodies[0].colour, one.bodies[0].heading) for one in scenes
-        }
+        shown |= {(one.bodies[0].digit, one.bodies[0].colour, one.bodies[0].heading) for one in scenes}
     assert len(shown) > 150 and not shown & unseen
     video, pooled_text = clips.draw_batch(config, torch.Generator().manual_seed(5))
     scenes = held_out.draw_scenes(config.batch_size, torch.Generator().manual_seed(5))

@@ -180,9 +180,7 @@ def test_a_digit_is_cut_off_where_it_reaches_over_the_frame():
     assert torch.equal(squares, full[..., 8:40])
     assert not crops.cut_off(full).any()
     reach = torch.tensor([abs(one.bodies[0].start[0]) + one.bodies[0].width / 2 for one in scenes])
-    outside = (
-        reach > render.VIEW / 2
-    )  # of what the middle square shows, short sides from its centre
+    outside = reach > render.VIEW / 2  # of what the middle square shows, short sides from its centre
     sure = (reach - render.VIEW / 2).abs() > 0.06
     assert 20 < outside.sum() < 70
     assert torch.equal(crops.cut_off(squares)[sure], outside[sure] & ~_gone(scenes)[sure])
@@ -233,9 +231,7 @@ def test_real_pictures_of_two_digits_are_as_asked_and_real_exchanges_are_seen():
     found = [binding.outcome(one.describe(), read) for one, read in pairs]
     assert found.count("as asked") > 0.8 * len(scenes)
     turned = [
-        scene.Description(
-            tuple(replace(a, digit=b.digit) for a, b in zip(two, two[::-1], strict=True))
-        )
+        scene.Description(tuple(replace(a, digit=b.digit) for a, b in zip(two, two[::-1], strict=True)))
         for two in (one.describe().subjects for one in scenes)
     ]
     found = [binding.outcome(one, read) for one, read in zip(turned, observed, strict=True)]
@@ -372,9 +368,7 @@ def test_a_block_without_gates_is_conditioned_by_its_norms_alone():
     torch.nn.init.zeros_(ungated.modulation.weight)
     torch.nn.init.zeros_(ungated.modulation.bias)
     plain = PlainBlock(64, 2)
-    plain.load_state_dict(
-        {key: v for key, v in ungated.state_dict().items() if "modulation" not in key}
-    )
+    plain.load_state_dict({key: v for key, v in ungated.state_dict().items() if "modulation" not in key})
     torch.testing.assert_close(ungated(x, conditioning), plain(x, conditioning))
 
 

@@ -44,9 +44,7 @@ def is_a_sentence(error: BaseException) -> bool:
 
 # Prompts -----------------------------------------------------------------------------------------
 
-WORDS = st.sampled_from(
-    [*captions.VOCABULARY, ",", ", ", ".", "", "red3", "ten", "\n", "é", "😀", "10"]
-)
+WORDS = st.sampled_from([*captions.VOCABULARY, ",", ", ", ".", "", "red3", "ten", "\n", "é", "😀", "10"])
 SENTENCES = st.one_of(
     st.text(max_size=60),
     st.lists(WORDS, max_size=14).map(" ".join),
@@ -141,39 +139,19 @@ def stubbed(tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(scorecard, "SCORECARD", tmp_path / "scorecard.json")
     scorecard.write([])
     monkeypatch.setattr(folders, "IN_A_WORKING_COPY", False)
-    monkeypatch.setattr(
-        experiments, "run", lambda name, bar: experiments.experiment(name) and 1 / 0
-    )
+    monkeypatch.setattr(experiments, "run", lambda name, bar: experiments.experiment(name) and 1 / 0)
     weights.save("tiny", nn.Linear(3, 3), {})
     return tmp_path
 
 
 PIECES = st.one_of(
     st.sampled_from(
-        [
-            "sample",
-            "train",
-            "score",
-            "experiment",
-            "tiny",
-            "all",
-            "a red 3",
-            "a",
-            "red",
-            "",
-            "speeds",
-        ]
+        ["sample", "train", "score", "experiment", "tiny", "all", "a red 3", "a", "red", "", "speeds"]
     ),
-    st.sampled_from(
-        ["--out", "--seed", "--steps", "--guidance", "--frames", "--height", "--width"]
-    ),
+    st.sampled_from(["--out", "--seed", "--steps", "--guidance", "--frames", "--height", "--width"]),
     st.sampled_from(["--scale", "--micro-batches", "--runs", "--n", "--json", "--model", "--help"]),
-    st.sampled_from(
-        ["c.png", "c.mp4", "c.txt", "no/where/c.png", "/dev/null/c.png", "runs", ".", "laptop"]
-    ),
-    st.sampled_from(
-        ["0", "1", "-1", "5", "60", "nan", "inf", "1e9", str(2**64), "joint", "é😀", "--"]
-    ),
+    st.sampled_from(["c.png", "c.mp4", "c.txt", "no/where/c.png", "/dev/null/c.png", "runs", ".", "laptop"]),
+    st.sampled_from(["0", "1", "-1", "5", "60", "nan", "inf", "1e9", str(2**64), "joint", "é😀", "--"]),
     st.text(string.printable, max_size=8),
 )
 
@@ -294,20 +272,7 @@ LINES = [
     (2, ["dance"]),
     (2, ["sample"]),
     (0, ["sample", "a red 3", "--steps", "1", "--out", "c.mp4"]),
-    (
-        0,
-        [
-            "sample",
-            "a red 3",
-            "a blue 7 moves up",
-            "--steps",
-            "1",
-            "--frames",
-            "5",
-            "--out",
-            "c.webm",
-        ],
-    ),
+    (0, ["sample", "a red 3", "a blue 7 moves up", "--steps", "1", "--frames", "5", "--out", "c.webm"]),
     (0, ["sample", "a red 3", "--steps", "1", "--width", "48", "--out", "ein Ordner/c.png"]),
     (1, ["sample", "a red 3", "--width", "47"]),
     (1, ["sample", "a red 3", "--frames", "0"]),
@@ -325,16 +290,10 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "status, line", LINES, ids=[" ".join(line)[:40] or "-" for _, line in LINES]
-)
+@pytest.mark.parametrize("status, line", LINES, ids=[" ".join(line)[:40] or "-" for _, line in LINES])
 def test_a_whole_command_line_ends_as_it_should(status, line, tmp_path):
     run = subprocess.run(
-        [sys.executable, "-m", "minivid", *line],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        [sys.executable, "-m", "minivid", *line], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == status, run.stderr
     assert "Traceback" not in run.stderr and not list(tmp_path.rglob("*.part"))

@@ -57,9 +57,7 @@ def test_pictures_come_with_their_own_sound(few):
 def test_larger_pictures_have_the_same_sounds(few):
     config = TrainConfig(9, 12, 1e-3)
     for step in (0, 8):  # with events to predict, and without
-        ours, theirs = (
-            recipe.draw_batch(config, rng_of(step)) for recipe in (joint_64.RECIPE, joint.RECIPE)
-        )
+        ours, theirs = (recipe.draw_batch(config, rng_of(step)) for recipe in (joint_64.RECIPE, joint.RECIPE))
         assert ours[0].shape[1] == 12 and ours[0].shape[2:] == theirs[0].shape[2:]
         assert all(one.equal(other) for one, other in zip(ours[1:], theirs[1:], strict=True))
     assert len(ours) == 3
@@ -77,9 +75,7 @@ def test_a_batch_picks_picture_sound_and_caption_of_one_scene(few):
 
 def test_a_training_on_large_batches_is_drawn_from_more_clips():
     shape = DEFAULT_FORMAT
-    less, more = (
-        joint.dataset_size(joint.RECIPE.configs[scale], shape) for scale in ("laptop", "gpu")
-    )
+    less, more = (joint.dataset_size(joint.RECIPE.configs[scale], shape) for scale in ("laptop", "gpu"))
     assert less == joint.FORMATS[shape][0] and more == 2 * less
     assert joint.dataset_size(TrainConfig(1, joint.LARGE_BATCH, 1e-3), shape) == less
 
@@ -95,9 +91,7 @@ def test_video_is_ahead_of_audio_that_is_made_with_it_and_some_is_given():
     ahead = rest & (shift >= 1) & (shift <= levels.max_audio_shift)
     free = 1 - levels.both_generated - levels.video_given - levels.audio_given
     proportion = ahead.float().mean()
-    assert levels.both_generated < proportion < levels.both_generated + 0.8 * free, (
-        "some only happen to be"
-    )
+    assert levels.both_generated < proportion < levels.both_generated + 0.8 * free, "some only happen to be"
     times = shift[ahead].log() / math.log(levels.max_audio_shift)
     assert abs(times.mean() - 0.5) < 0.05, "the shift is drawn evenly on a logarithmic scale"
 
@@ -259,9 +253,7 @@ def test_a_model_of_larger_clips_begins_with_what_the_silent_one_knows(tmp_path,
     assert clip.video.shape == (1, 3, 17, 64, 64) and clip.audio.shape == (1, 17 * 1024)
 
 
-@pytest.mark.parametrize(
-    "recipe, size", [(joint.RECIPE, 32), (joint_64.RECIPE, 64)], ids=["32", "64"]
-)
+@pytest.mark.parametrize("recipe, size", [(joint.RECIPE, 32), (joint_64.RECIPE, 64)], ids=["32", "64"])
 def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch, recipe, size):
     """Who makes what was asked for, rightly heard, but is mute where a picture is given."""
     real = held_out.draw_scenes(24, 5 + 5, held_out.SEEN, random_scenes.FULL)
@@ -277,9 +269,7 @@ def test_the_score_holds_each_sound_against_its_own_picture(monkeypatch, recipe,
                 assert prompts == [captions.write(one.describe()) for one in real]
                 return clip(real, mute=condition == "video")
             asked = [captions.parse(prompt) for prompt in prompts]
-            scenes = random_scenes.draw_scenes(
-                len(asked), seed, random_scenes.EASY, descriptions=asked
-            )
+            scenes = random_scenes.draw_scenes(len(asked), seed, random_scenes.EASY, descriptions=asked)
             return clip(scenes)
 
         def video_to_audio(self, video):

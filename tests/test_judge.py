@@ -24,11 +24,7 @@ def _right(shipped, scenes, **size) -> dict[str, float]:
     return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
 
 
-WORLDS = {
-    "easy": random_scenes.EASY,
-    "full": random_scenes.FULL,
-    "directed": random_scenes.DIRECTED,
-}
+WORLDS = {"easy": random_scenes.EASY, "full": random_scenes.FULL, "directed": random_scenes.DIRECTED}
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
@@ -78,9 +74,7 @@ def test_the_cameras_path_is_measured_and_not_only_named(shipped, size):
     scenes = random_scenes.draw_scenes(60, 4444, random_scenes.DIRECTED)
     seconds = frame_times(17)
     centre, view = render.camera_paths(scenes, seconds)
-    for one, o, c, v in zip(
-        scenes, shipped.read(render.video(scenes, 17, size, size)), centre, view
-    ):
+    for one, o, c, v in zip(scenes, shipped.read(render.video(scenes, 17, size, size)), centre, view):
         off = (o.camera_path - torch.cat([c, v[:, None]], -1)).abs()
         assert off.quantile(0.9) < 0.015 and off.median() < 0.005, one.camera
     drift = 0.02 * torch.sin(2 * seconds)

@@ -40,9 +40,7 @@ def test_a_perfect_network_leads_to_the_clip_and_the_same_seed_to_the_same_clip(
         copy = cache.video_codec().decode(clean).clamp(-1, 1)
 
     network = latents.RECIPE.build()
-    network.forward = lambda x_t, t, pooled_text: (
-        (x_t - clean) / t.view(-1, 1, 1, 1, 1).clamp(min=1e-3)
-    )
+    network.forward = lambda x_t, t, pooled_text: (x_t - clean) / t.view(-1, 1, 1, 1, 1).clamp(min=1e-3)
     prompt = captions.write(one[0].describe())
     generated = latents.generate(network, [prompt], seed=1)
     torch.testing.assert_close(generated, copy, atol=1e-3, rtol=1e-3)

@@ -56,9 +56,7 @@ def test_a_hum_s_loudness_is_the_scene_s(transcriptions):
         if len({body.digit for body in one.bodies}) < len(one.bodies):
             continue  # two hums of one pitch are one tone
         seconds = torch.arange(found.hums.shape[1]) * listener.HUM_STEP / SAMPLE_RATE
-        pairs += [
-            (found.hums[b.digit], b.hum.loudness(seconds.double())) for b in one.bodies if b.hum
-        ]
+        pairs += [(found.hums[b.digit], b.hum.loudness(seconds.double())) for b in one.bodies if b.hum]
     errors = torch.stack([(a - b).abs().median() for a, b in pairs])
     assert len(pairs) > 15
     assert errors.median() < 0.03

@@ -87,12 +87,7 @@ def found_by(*command: object) -> str:
     """The package that a command finds, from another folder."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     run = subprocess.run(
-        list(map(str, command)),
-        cwd="/",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
+        list(map(str, command)), cwd="/", env=environment, capture_output=True, text=True, check=True
     )
     return run.stdout.strip()
 
@@ -228,13 +223,9 @@ def test_a_bar_that_is_switched_off_holds_nothing_up(tiny, tmp_path, monkeypatch
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
-def test_what_cannot_be_done_is_said_in_a_line(
-    arguments, message, small, tmp_path, monkeypatch, capsys
-):
+def test_what_cannot_be_done_is_said_in_a_line(arguments, message, small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        Pipeline, "decode", lambda *_: pytest.fail("it was drawn, and then refused")
-    )
+    monkeypatch.setattr(Pipeline, "decode", lambda *_: pytest.fail("it was drawn, and then refused"))
     assert command.main(arguments) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert re.search(f"minivid: .*({message})", said) and len(said) < 400
@@ -444,9 +435,7 @@ def test_a_checkpoint_of_another_editions_configuration_is_told(change, tmp_path
     path = tmp_path / "c.pt"
     checkpoint.write(path, {"config": other, "step": 1})
     steps = training.train(nn.Linear(3, 3), lambda *_: None, lambda rng: (), config, path)
-    with pytest.raises(
-        ValueError, match=f"another configuration.*{next(iter(change))}.*begin anew"
-    ):
+    with pytest.raises(ValueError, match=f"another configuration.*{next(iter(change))}.*begin anew"):
         next(steps)
 
 

@@ -20,9 +20,7 @@ def test_a_still_background_does_not_flicker_and_noise_does_in_proportion():
     noise = torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
     video[:, :, :, 2:5, 2:5] = noise[:, :, :, 2:5, 2:5]  # a digit may change as it likes
     assert (motion.flicker(video, ink) == 0).all()
-    weak, strong = (
-        motion.flicker(video + level * noise, ink).mean().item() for level in (0.1, 0.3)
-    )
+    weak, strong = (motion.flicker(video + level * noise, ink).mean().item() for level in (0.1, 0.3))
     assert strong == pytest.approx(3 * weak, rel=1e-4)
     assert weak == pytest.approx(0.1 * 2 / math.sqrt(math.pi), rel=0.1)  # E|a - b| of normals
 
@@ -48,9 +46,7 @@ def test_straight_flight_with_bounces_is_smooth_and_a_shuffled_one_is_not():
 
 
 def test_frame_agreement_counts_the_commonest_name_among_frames_that_can_be_read():
-    names = torch.tensor(
-        [[3, 3, 3, 3], [3, 3, 8, 8], [3, -1, -1, 5], [-1, -1, -1, -1], [7, -1, 7, 7]]
-    )
+    names = torch.tensor([[3, 3, 3, 3], [3, 3, 8, 8], [3, -1, -1, 5], [-1, -1, -1, -1], [7, -1, 7, 7]])
     assert motion.frame_agreement(names).tolist() == [1, 0.5, 0.5, 0, 1]
 
 
@@ -79,9 +75,7 @@ def test_real_clips_are_lawful_to_the_judges_eye_and_no_others_are():
     positions, _ = _flights()
     rng = torch.Generator().manual_seed(0)
     shake = torch.randn(positions.shape, generator=rng)
-    lawful, weak, strong = (
-        motion.physics(positions + level * shake, WHEN) for level in (0, 0.01, 0.03)
-    )
+    lawful, weak, strong = (motion.physics(positions + level * shake, WHEN) for level in (0, 0.01, 0.03))
     assert lawful.reflection_error.isnan().any()  # not every digit meets a wall in time
     for real, some, more in zip(lawful, weak, strong, strict=True):
         assert real.nanmean() < 0.1 * some.nanmean() and 2 < more.nanmean() / some.nanmean() < 4
@@ -125,12 +119,7 @@ def test_hidden_frames_do_not_count_and_wide_rooms_have_their_own_walls():
     hidden = positions.clone()
     hidden[:, 10:15] += 0.2
     masked = motion.physics(hidden, when, clear, reach).trajectory_error
-    assert (
-        masked.max()
-        < 5e-3
-        < 0.02
-        < motion.physics(hidden, when, None, reach).trajectory_error.min()
-    )
+    assert masked.max() < 5e-3 < 0.02 < motion.physics(hidden, when, None, reach).trajectory_error.min()
 
 
 def test_velocity_is_not_compared_where_a_wall_is_hit(monkeypatch):

@@ -14,10 +14,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-LANGUAGE = {
-    "name": "python",
-    "file_extension": ".py",
-}  # without it, nbconvert writes a script as .txt
+LANGUAGE = {"name": "python", "file_extension": ".py"}  # without it, nbconvert writes a script as .txt
 
 ROOT = Path(__file__).parents[1]
 COURSE = sorted(ROOT.glob("notebooks/*.ipynb"))

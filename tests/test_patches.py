@@ -46,14 +46,8 @@ def test_a_token_holds_one_block_and_they_go_through_time_then_down_then_right()
         (lambda: patches.patchify(torch.zeros(1, 8, 5, 9, 8), (1, 2, 2)), "5×9×8.*1×2×2.*5×8×8"),
         (lambda: patches.patchify(torch.zeros(1, 8, 5, 8, 8), (2, 2, 2)), "5×8×8.*2×2×2.*4×8×8"),
         (lambda: patches.positions((5, 8, 9), (1, 2, 2), 4), "5×8×9.*1×2×2"),
-        (
-            lambda: patches.unpatchify(torch.zeros(1, 81, 32), (5, 8, 8), (1, 2, 2)),
-            "81 tokens.*80 tokens",
-        ),
-        (
-            lambda: patches.unpatchify(torch.zeros(1, 80, 30), (5, 8, 8), (1, 2, 2)),
-            "30 numbers.*holds 4",
-        ),
+        (lambda: patches.unpatchify(torch.zeros(1, 81, 32), (5, 8, 8), (1, 2, 2)), "81 tokens.*80 tokens"),
+        (lambda: patches.unpatchify(torch.zeros(1, 80, 30), (5, 8, 8), (1, 2, 2)), "30 numbers.*holds 4"),
         (lambda: patches.pack([torch.zeros(9, 2)], [torch.zeros(9, 5)], 8), "9 tokens.*8"),
     ],
 )

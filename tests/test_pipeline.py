@@ -13,13 +13,7 @@ from minivid.__main__ import main
 from minivid.formats import Format
 from minivid.models import patches
 from minivid.models.alignment import EVENT_DIM
-from minivid.models.codec import (
-    VIDEO_CODECS,
-    AudioCodec,
-    AudioCodecConfig,
-    VideoCodec,
-    VideoCodecConfig,
-)
+from minivid.models.codec import VIDEO_CODECS, AudioCodec, AudioCodecConfig, VideoCodec, VideoCodecConfig
 from minivid.models.dit import Text
 from minivid.models.text_to_video import (
     TextToAudioVideo,
@@ -67,9 +61,7 @@ def test_noise_that_a_solver_adds_is_not_that_which_it_began_with(small):
     assert abs(stacked) < 0.1
 
 
-@pytest.mark.parametrize(
-    "shape", [Format(1, 32, 32), Format(9, 24, 40), Format(17, 48, 32)], ids=str
-)
+@pytest.mark.parametrize("shape", [Format(1, 32, 32), Format(9, 24, 40), Format(17, 48, 32)], ids=str)
 def test_any_format_the_codec_takes_can_be_asked_for(small, shape):
     video = small.generate([RED], num_steps=1, shape=shape).video
     assert video.shape == (1, 3, shape.frames, shape.height, shape.width)
@@ -141,9 +133,7 @@ def test_the_shipped_model_predicts_for_packed_clips_what_it_does_for_each_alone
     formats = [Format(9, 32, 32), Format(1, 32, 48), Format(1, 32, 32)]
     states = [ready.noise(1, seed, shape) for seed, shape in enumerate(formats)]
     packed = patches.pack(
-        [patches.patchify(x, patch)[0] for x in states],
-        [network.positions(x.shape[2:]) for x in states],
-        96,
+        [patches.patchify(x, patch)[0] for x in states], [network.positions(x.shape[2:]) for x in states], 96
     )
     owner = packed.clip_index.clamp(min=0)
     words = torch.arange(3).repeat_interleave(5)[None]
@@ -174,9 +164,7 @@ def pixels() -> Pipeline:
     def encode_text(prompts):
         return torch.tensor([[float(len(prompt) > 0)] * 4 for prompt in prompts])
 
-    return Pipeline(
-        _shaken(VideoUNet(config)), encode_text=encode_text, predicts="clean", num_steps=2
-    )
+    return Pipeline(_shaken(VideoUNet(config)), encode_text=encode_text, predicts="clean", num_steps=2)
 
 
 def test_without_a_codec_what_is_denoised_is_the_clip(pixels):
@@ -201,8 +189,7 @@ def test_noise_may_be_given_and_then_the_seed_is_that_of_the_solver_alone(pixels
     )
     assert given.equal(drawn)
     one, other = (
-        pixels.generate([RED], seed, solver=diffusion.ancestral, noise=noise).video
-        for seed in (0, 1)
+        pixels.generate([RED], seed, solver=diffusion.ancestral, noise=noise).video for seed in (0, 1)
     )
     assert not one.equal(other)
 
@@ -247,8 +234,7 @@ def test_a_clip_has_a_sound_as_long_as_itself(joint, shape):
 def test_picture_and_sound_depend_on_prompt_and_seed_and_not_on_neighbours(joint):
     two = joint.generate([RED, BLUE], seed=3, num_steps=2)
     alone, other_prompt, other_seed = (
-        joint.generate([prompt], seed, num_steps=2)
-        for prompt, seed in ((BLUE, 4), (RED, 4), (BLUE, 5))
+        joint.generate([prompt], seed, num_steps=2) for prompt, seed in ((BLUE, 4), (RED, 4), (BLUE, 5))
     )
     for part in (0, 1):
         torch.testing.assert_close(two[part][1:], alone[part], rtol=1e-4, atol=1e-5)
@@ -270,9 +256,7 @@ def test_states_are_pairs_in_the_format_that_is_asked_for(joint):
     (step,) = joint.steps([RED, BLUE], num_steps=1, shape=shape)
     for state in (step.x_t, step.clean):
         assert [part.shape for part in state] == [video.shape, audio.shape]
-    torch.testing.assert_close(
-        joint.decode(step.x_t), joint.generate([RED, BLUE], num_steps=1, shape=shape)
-    )
+    torch.testing.assert_close(joint.decode(step.x_t), joint.generate([RED, BLUE], num_steps=1, shape=shape))
 
 
 def test_the_network_is_given_the_noise_level_of_each(joint):
@@ -358,8 +342,7 @@ def test_what_is_given_stays_and_the_other_is_made_for_it(joint, given, solver):
 def test_first_frames_stay_as_they_are_given_and_the_rest_follows_from_them(small, solver):
     shape, rng = Format(9, 32, 32), torch.Generator().manual_seed(0)
     clips, others = (
-        small.video_codec.encode(torch.rand(2, 3, 9, 32, 32, generator=rng) - 0.5).detach()
-        for _ in range(2)
+        small.video_codec.encode(torch.rand(2, 3, 9, 32, 32, generator=rng) - 0.5).detach() for _ in range(2)
     )
     others[:, :, 1:] = clips[:, :, 1:]
     ask = {"prompts": [RED, BLUE], "num_steps": 3, "shape": shape, "solver": solver}
@@ -388,11 +371,7 @@ def test_first_frames_are_given_to_models_with_sound_and_to_those_in_pixels(join
     rng = torch.Generator().manual_seed(0)
     latents = torch.randn(1, 8, 2, 8, 8, generator=rng)
     steps = joint.steps(
-        [RED],
-        num_steps=2,
-        shape=Format(5, 32, 32),
-        solver=solver,
-        condition=condition.first_frames(latents),
+        [RED], num_steps=2, shape=Format(5, 32, 32), solver=solver, condition=condition.first_frames(latents)
     )
     video, audio = diffusion.last_step(steps).x_t
     assert video[:, :, :1].equal(latents[:, :, :1]) and audio.isfinite().all()
@@ -436,9 +415,7 @@ def test_a_picture_that_is_given_is_not_guided_and_one_of_which_frames_are_given
             r"1, 8, 3, 8, 8.*1, 8, 5, 8, 8.*in their format",
         ),
         (
-            lambda p: p.generate(
-                [RED], num_steps=1, condition=p.audio_to_video(torch.zeros(2, 17408))
-            ),
+            lambda p: p.generate([RED], num_steps=1, condition=p.audio_to_video(torch.zeros(2, 17408))),
             r"2, 16, 68.*1, 16, 68.*as many clips as are given",
         ),
         (lambda p: p.generate([RED], shape=Format(16, 32, 32)), "16 frames"),
@@ -468,9 +445,7 @@ def test_the_command_makes_what_the_library_makes(small, tmp_path, monkeypatch, 
     files = [tmp_path / f"some-{k}.png" for k in (1, 2)]
     assert sorted(tmp_path.iterdir()) == files
     assert [file.read_bytes() for file in files] == [show.encode_apng(clip) for clip in generated]
-    assert (
-        "some-2.png: 'a blue 7 moves up, the camera pans left', 5 frames" in capsys.readouterr().out
-    )
+    assert "some-2.png: 'a blue 7 moves up, the camera pans left', 5 frames" in capsys.readouterr().out
 
 
 def test_the_command_writes_a_film_of_one_prompt(small, tmp_path, monkeypatch):
@@ -503,9 +478,7 @@ def test_a_model_of_larger_clips_makes_these_unless_others_are_asked_for(
     assert large.generate([RED], num_steps=1).video.shape == (1, 3, 17, 64, 64)
 
 
-def test_who_wants_a_model_that_is_not_shipped_is_told_how_it_is_made(
-    tmp_path, monkeypatch, capsys
-):
+def test_who_wants_a_model_that_is_not_shipped_is_told_how_it_is_made(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     for name in ("video_64", "joint_64"):
         assert main(["sample", RED, "--model", name]) == 1

@@ -141,12 +141,8 @@ def test_menus_write_the_sentence_and_the_prompt_offers_what_can_follow(panel):
 
 
 def test_the_menus_follow_what_is_typed_so_that_nothing_typed_is_lost(panel):
-    panel.prompt.value = (
-        "a blue 5 moves up and a red 3, a tracking shot of the blue 5, it gets darker"
-    )
-    said = {
-        key: menu.value for key, menu in panel.menus.items() if menu.value != playground.NOT_SAID
-    }
+    panel.prompt.value = "a blue 5 moves up and a red 3, a tracking shot of the blue 5, it gets darker"
+    said = {key: menu.value for key, menu in panel.menus.items() if menu.value != playground.NOT_SAID}
     assert said == {"first digit": "5", "first colour": "blue", "first heading": "up",
                     "second digit": "3", "second colour": "red", "all light": "dims",
                     "all camera": "follow the first"}  # fmt: skip

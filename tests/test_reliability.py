@@ -103,10 +103,7 @@ print(f"{KILLS} kills, {torn} of them while a checkpoint was written")
 @pytest.mark.skipif(sys.platform != "linux", reason="kills processes that were forked")
 def test_killed_twenty_times_it_loses_no_more_than_the_steps_since_its_last_checkpoint(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", SOAK, str(tmp_path), "0"],
-        capture_output=True,
-        text=True,
-        timeout=300,
+        [sys.executable, "-c", SOAK, str(tmp_path), "0"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("20 kills")
@@ -218,9 +215,7 @@ def test_half_a_file_of_a_killed_training_is_taken_away(tmp_path):
     assert not left.exists() and others.exists()
 
 
-def test_stopped_before_its_weights_were_scored_it_ships_without_training_again(
-    tmp_path, monkeypatch
-):
+def test_stopped_before_its_weights_were_scored_it_ships_without_training_again(tmp_path, monkeypatch):
     trained, scored = [], []
 
     def loss(network, batch, rng):

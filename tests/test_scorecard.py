@@ -308,9 +308,7 @@ def test_a_process_that_is_not_the_first_trains_in_silence(tmp_path, monkeypatch
     assert capsys.readouterr() == ("", "")
 
 
-def test_what_is_done_is_not_done_by_another_configuration_nor_with_other_weights(
-    tmp_path, monkeypatch
-):
+def test_what_is_done_is_not_done_by_another_configuration_nor_with_other_weights(tmp_path, monkeypatch):
     made, batches = _tiny("tiny", 3)
     monkeypatch.setattr(recipes, "RECIPES", {"tiny": made})
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path / "weights"))

@@ -49,9 +49,7 @@ def test_real_digits_keep_their_shape_and_wobbling_ones_do_not(scenes, real):
 def test_one_hand_has_no_variety_and_many_have(scenes, real):
     many = shape.hand_variety(real)
     one_hand = [
-        replace(
-            one, bodies=(replace(one.bodies[0], hand=5, height=0.42, width=0.28, start=(0.0, 0.0)),)
-        )
+        replace(one, bodies=(replace(one.bodies[0], hand=5, height=0.42, width=0.28, start=(0.0, 0.0)),))
         for one in scenes
     ]
     few = shape.hand_variety(read_clips(load_judge(), render.video(one_hand)))

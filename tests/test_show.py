@@ -115,9 +115,7 @@ def test_a_player_shows_the_animation_first_and_then_both_videos(clip, monkeypat
     assert [kind for _, kind in types] == kinds
     h264 = 'video/mp4; codecs="avc1.[0-9a-f]{6}'
     wanted = [h264 + ', mp4a.40.2"', 'video/webm; codecs="vp9, opus"', h264 + ', mp4a.6B"']
-    assert all(
-        re.fullmatch(*pair) for pair in zip(wanted, (kind for kind, _ in types), strict=True)
-    )
+    assert all(re.fullmatch(*pair) for pair in zip(wanted, (kind for kind, _ in types), strict=True))
     assert "&lt;said&gt; &amp;" in text and "<said>" not in text
     assert "muted" not in text and "loop" in text
 

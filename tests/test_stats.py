@@ -51,9 +51,7 @@ def test_chi_square_against_its_table():
 
 def test_fair_labels_give_every_chance_equally_often_and_unfair_ones_do_not():
     rng = torch.Generator().manual_seed(1)
-    chances = [
-        stats.balance(torch.randint(10, (500,), generator=rng), 10).value for _ in range(600)
-    ]
+    chances = [stats.balance(torch.randint(10, (500,), generator=rng), 10).value for _ in range(600)]
     for level in (0.1, 0.5, 0.9):
         found = sum(chance < level for chance in chances) / len(chances)
         assert abs(found - level) < 0.06
@@ -92,9 +90,7 @@ def test_kernel_distance_has_no_bias_and_grows_with_the_gap():
         terms = [k[i, j].item() for i in range(40) for j in range(40) if sign < 0 or i != j]
         slow += sign * sum(terms) / len(terms)
     assert stats.kernel_distance(x, y) == pytest.approx(1000 * slow, rel=1e-9)
-    drawn = [
-        stats.kernel_distance(*torch.randn(2, 20, 8, generator=rng).double()) for _ in range(400)
-    ]
+    drawn = [stats.kernel_distance(*torch.randn(2, 20, 8, generator=rng).double()) for _ in range(400)]
     mean = sum(drawn) / 400
     assert abs(mean) < 3 * torch.tensor(drawn).std().item() / 20  # 0 on average, even of 20 clips
     gaps = [stats.kernel_distance(x, y + shift) for shift in (0.5, 1.0, 2.0)]

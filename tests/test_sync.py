@@ -56,9 +56,7 @@ def test_a_known_delay_comes_back(real, milliseconds):
 
 def test_a_note_of_another_digit_is_no_answer(real):
     heard = listen(real[1])
-    wrong = [
-        type(one)(one.seconds, (one.digits + 1) % 10, one.strengths, one.hums) for one in heard
-    ]
+    wrong = [type(one)(one.seconds, (one.digits + 1) % 10, one.strengths, one.hums) for one in heard]
     rows = sync.sync_rows(real[0], wrong, 17)
     assert rows["onset_f1"] == sync.sync_rows(real[0], heard, 17)["onset_f1"]
     assert rows["pitch"]["ours"] < 0.1 and rows["note_f1"]["ours"] < 0.2
@@ -73,9 +71,7 @@ def test_a_hit_belongs_to_a_note_of_its_own_digit_first():
     assert right.tolist() == [2] and pairs.tolist() == [2]
     assert sorted(delays[0].tolist()) == pytest.approx([-0.01, 0.11])
     strange = sync.Events(torch.tensor([1.02]), torch.tensor([5]))
-    assert sync._pairs([(hits, strange)])[1][0].tolist() == [0], (
-        "another's note only where none is left"
-    )
+    assert sync._pairs([(hits, strange)])[1][0].tolist() == [0], "another's note only where none is left"
 
 
 def test_of_two_digits_of_one_number_the_hum_is_held_against_the_one_that_hums():
@@ -109,14 +105,9 @@ def test_the_more_a_clip_is_disturbed_the_fewer_hits_are_found(disturbed):
     assert found[0] > 0.95 and found[1] > 0.9
     assert all(a > b for a, b in zip(found, found[1:], strict=False)), found
     video = render.video(scenes[:40])
-    for disturb, sizes in (
-        (hit_threshold.drop_frames, (0.0, 0.15, 0.6)),
-        (hit_threshold.hide, (1, 4, 14)),
-    ):
+    for disturb, sizes in ((hit_threshold.drop_frames, (0.0, 0.15, 0.6)), (hit_threshold.hide, (1, 4, 14))):
         found = [
-            hit_threshold.hit_f1(
-                read_clips(load_judge(), disturb(video, 2, size)), scenes[:40], 0.0
-            )
+            hit_threshold.hit_f1(read_clips(load_judge(), disturb(video, 2, size)), scenes[:40], 0.0)
             for size in sizes
         ]
         assert found[0] > 0.95 and found[1] > 0.9 and found[2] < found[1] - 0.01, (disturb, found)
@@ -156,9 +147,7 @@ def test_a_known_delay_of_strokes_comes_back(delay):
     scenes = random_scenes.draw_scenes(40, 11)
     struck = [torch.tensor([hit.seconds for hit in one.hits(17 / 8)]) for one in scenes]
     found = [sync.match_events(times, times + delay, 0.125) for times in struck]
-    delays = torch.cat(
-        [(t + delay)[p[:, 1]] - t[p[:, 0]] for t, p in zip(struck, found, strict=True)]
-    )
+    delays = torch.cat([(t + delay)[p[:, 1]] - t[p[:, 0]] for t, p in zip(struck, found, strict=True)])
     assert delays.median().item() == pytest.approx(delay, abs=1e-6)
     counts = torch.tensor([len(times) for times in struck])
     strict = torch.tensor([len(sync.match_events(times, times + delay, 0.05)) for times in struck])

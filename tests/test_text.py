@@ -28,9 +28,7 @@ def _encoder() -> text.TextEncoder:
 @settings(max_examples=100, deadline=None)
 def test_every_caption_can_be_read_from_its_tokens(seed):
     rng = torch.Generator().manual_seed(seed)
-    sentence = captions.write(
-        random_scenes.draw_scenes(1, seed, random_scenes.FULL)[0].describe(), rng
-    )
+    sentence = captions.write(random_scenes.draw_scenes(1, seed, random_scenes.FULL)[0].describe(), rng)
     numbers = TOKENIZER([sentence])[0]
     read = " ".join(TOKENIZER.words[k] for k in numbers if k != text.PADDING)
     assert read.replace(" ,", ",") == sentence
@@ -92,9 +90,7 @@ def test_captions_without_a_clip_are_wrong_answers_for_clips_only():
 
 def test_captions_fit_a_clip_where_they_agree_with_it_as_the_judge_counts():
     rng = torch.Generator().manual_seed(3)
-    scenes = random_scenes.draw_scenes(30, rng, random_scenes.FULL) + random_scenes.draw_scenes(
-        20, rng
-    )
+    scenes = random_scenes.draw_scenes(30, rng, random_scenes.FULL) + random_scenes.draw_scenes(20, rng)
     prompts = [captions.parse(s) for s in captioning.write_captions(scenes, rng)]
     clips = [one.describe() for one in scenes]
     slowly = [[agreement(a, b)["all_attributes"] for b in clips] for a in prompts]
@@ -117,9 +113,7 @@ def test_captions_and_clips_can_be_learned_from_in_micro_batches():
 
 def test_each_question_means_one_digit_and_each_answer_is_in_the_sentence():
     scenes = held_out.draw_scenes(200, 3, world=random_scenes.FULL)
-    tokens, questions, answers, sentence_answers = reader.quiz(
-        scenes, torch.Generator().manual_seed(0)
-    )
+    tokens, questions, answers, sentence_answers = reader.quiz(scenes, torch.Generator().manual_seed(0))
     names = (*scene.COLOURS, *map(str, scene.DIGITS))
     two = 0
     for row, sentence in enumerate(tokens):

@@ -114,9 +114,7 @@ def test_muon_moves_kernels_alike_in_all_directions_and_leaves_tables_to_adamw()
 
 def test_a_longer_training_goes_on_while_the_learning_rate_holds_and_not_after(tmp_path):
     uninterrupted, _ = _run(_small(), _config(18))
-    _run(
-        _small(), _config(12), tmp_path / "c.pt", stop=7
-    )  # saved at step 6; the rate falls from step 8
+    _run(_small(), _config(12), tmp_path / "c.pt", stop=7)  # saved at step 6; the rate falls from step 8
     on, _ = _run(_small(), _config(18), tmp_path / "c.pt")
     assert on == uninterrupted[6:]
     _run(_small(), _config(12), tmp_path / "d.pt", stop=11)  # saved at step 9
@@ -297,9 +295,7 @@ def test_a_gradient_that_is_not_finite_stops_before_anything_is_spoilt():
     with pytest.raises(
         FloatingPointError, match=f"loss is 0.0, its gradient nan.*{training.step_seed(0, 2)}"
     ):
-        for progress in training.train(
-            _small(), breaks, lambda g: pixels.draw_batch(config, g), config
-        ):
+        for progress in training.train(_small(), breaks, lambda g: pixels.draw_batch(config, g), config):
             ema = progress.network
     assert progress.step == 2 and all(p.isfinite().all() for p in ema.parameters())
 
@@ -346,9 +342,7 @@ def test_a_full_disk_keeps_the_file_from_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("int8", [False, True])
-def test_weights_come_back_as_rounded_as_was_asked_and_no_more_when_saved_again(
-    int8, tmp_path, monkeypatch
-):
+def test_weights_come_back_as_rounded_as_was_asked_and_no_more_when_saved_again(int8, tmp_path, monkeypatch):
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     network = _small()
     torch.nn.init.zeros_(network.out.weight[0])
@@ -365,15 +359,11 @@ def test_weights_come_back_as_rounded_as_was_asked_and_no_more_when_saved_again(
     parameters = sum(p.numel() for p in network.parameters())
     assert path.stat().st_size < (1.3 if int8 else 2.1) * parameters
     weights.save("tiny", again, {"steps": 1}, int8)
-    for once, twice in zip(
-        again.parameters(), weights.load("tiny", _small()).parameters(), strict=True
-    ):
+    for once, twice in zip(again.parameters(), weights.load("tiny", _small()).parameters(), strict=True):
         torch.testing.assert_close(once, twice, atol=0, rtol=1e-6)
 
 
-def test_weights_of_the_first_edition_are_refused_their_tensors_had_other_names(
-    tmp_path, monkeypatch
-):
+def test_weights_of_the_first_edition_are_refused_their_tensors_had_other_names(tmp_path, monkeypatch):
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
     half = {key: value.half() for key, value in _small().state_dict().items()}
     for version in ("1", "2"):
@@ -420,12 +410,7 @@ def test_shipped_cards_tell_how_the_weights_were_made():
 def test_no_model_is_made_before_one_that_it_begins_from(tmp_path, monkeypatch):
     """Whatever its network is built of was shipped before."""
     monkeypatch.setenv("MINIVID_WEIGHTS", str(tmp_path))
-    begins_from = {
-        "video": "reader",
-        "joint": "video",
-        "video_64": "reader",
-        "joint_64": "video_64",
-    }
+    begins_from = {"video": "reader", "joint": "video", "video_64": "reader", "joint_64": "video_64"}
     for name in recipes.trained_at("gpu"):
         made = recipes.recipe(name)
         if name in begins_from:
@@ -465,9 +450,7 @@ def test_the_command_line_trains_and_scores(name, tmp_path, monkeypatch, capsys)
     weights.save("judge", judge, {})
     folder = ["--runs", str(tmp_path / "runs")]
     assert main(["train", name, "--scale", "laptop", *folder]) == 0
-    assert (
-        main(["score", name, "--n", "50", "--seed", "8", "--json", str(tmp_path / "s.json")]) == 0
-    )
+    assert main(["score", name, "--n", "50", "--seed", "8", "--json", str(tmp_path / "s.json")]) == 0
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["n"] == 50 and found["seed"] == 8 and found["weights"] == name
     for row in found["metrics"].values():
@@ -527,9 +510,7 @@ def test_a_compiled_training_learns_the_same(tmp_path, monkeypatch):
             return (network(batch[0]) - batch[0]).square().mean()
 
         return list(
-            training.train(
-                network, loss, draw_batch, config, tmp_path / f"{config.compile}{config.seed}.pt"
-            )
+            training.train(network, loss, draw_batch, config, tmp_path / f"{config.compile}{config.seed}.pt")
         )
 
     compiled_with = []
@@ -540,10 +521,7 @@ def test_a_compiled_training_learns_the_same(tmp_path, monkeypatch):
     plain, compiled = run(config), run(replace(config, compile=True))
     assert [p.loss for p in compiled] == pytest.approx([p.loss for p in plain], rel=1e-4)
     torch.testing.assert_close(
-        compiled[-1].network(torch.ones(1, 3)),
-        plain[-1].network(torch.ones(1, 3)),
-        rtol=1e-3,
-        atol=1e-4,
+        compiled[-1].network(torch.ones(1, 3)), plain[-1].network(torch.ones(1, 3)), rtol=1e-3, atol=1e-4
     )
 
 

@@ -4,14 +4,7 @@ import pytest
 import torch
 
 from minivid import recipes
-from minivid.models.unet import (
-    ResBlock,
-    SpacetimeTransformer,
-    UNet,
-    UNetConfig,
-    VideoUNet,
-    VideoUNetConfig,
-)
+from minivid.models.unet import ResBlock, SpacetimeTransformer, UNet, UNetConfig, VideoUNet, VideoUNetConfig
 
 
 def _net(**changes) -> UNet:
@@ -115,9 +108,7 @@ def _notice(network: VideoUNet, x_t, t, pooled_text, frame: int) -> torch.Tensor
     """How much each frame's prediction changes with one frame: (f,)."""
     changed = x_t.clone()
     changed[:, :, frame] += 1
-    return (
-        (network(changed, t, pooled_text) - network(x_t, t, pooled_text)).abs().amax((0, 1, 3, 4))
-    )
+    return (network(changed, t, pooled_text) - network(x_t, t, pooled_text)).abs().amax((0, 1, 3, 4))
 
 
 def test_before_it_learns_about_time_each_temporal_patch_is_alone():
@@ -128,8 +119,7 @@ def test_before_it_learns_about_time_each_temporal_patch_is_alone():
     assert first[0] > 1e-3 and (first[1:] == 0).all()
     single = VideoUNet(VideoUNetConfig(text_dim=8, width=16, blocks=1, temporal_patch=1))
     single.load_state_dict(
-        {k: v for k, v in network.state_dict().items() if "stem" not in k and "out." not in k},
-        strict=False,
+        {k: v for k, v in network.state_dict().items() if "stem" not in k and "out." not in k}, strict=False
     )
     torch.nn.init.normal_(single.out.weight, std=0.1)
     lone = _notice(single, *given, frame=3)
@@ -162,9 +152,7 @@ def test_each_frame_may_have_a_noise_level_of_its_own():
     each[:, :, 0] = 0
     other = network(x_t, each, pooled_text)
     assert not torch.allclose(other[:, :, :1], network(x_t, t, pooled_text)[:, :, :1], atol=1e-5)
-    torch.testing.assert_close(
-        other[:, :, 1:], network(x_t, t, pooled_text)[:, :, 1:]
-    )  # alone as yet
+    torch.testing.assert_close(other[:, :, 1:], network(x_t, t, pooled_text)[:, :, 1:])  # alone as yet
 
 
 @pytest.mark.parametrize("size", [(2, 1, 5, 16, 16), (2, 1, 5, 1, 1, 1), (2, 1, 3, 1, 1)])

@@ -49,12 +49,7 @@ def test_every_format_comes_up_and_costs_about_as_many_tokens(few):
         sizes[grid] = len(clean)
         cost[grid] = clean.numel() / (16 * 8 * 5 * 8 * 8)
         assert len(tokens) == len(clean) and tokens.shape[1] % 16 == 0
-        assert target.shape == (
-            len(clean),
-            ALIGNMENT_DIM,
-            clean.shape[2],
-            *(x // 2 for x in clean.shape[3:]),
-        )
+        assert target.shape == (len(clean), ALIGNMENT_DIM, clean.shape[2], *(x // 2 for x in clean.shape[3:]))
     grids = {(1 + s.frames // 4, s.height // 4, s.width // 4) for s in video.FORMATS}
     assert sizes.keys() == grids
     most = formats.MAX_STILLS * config.batch_size
@@ -125,9 +120,7 @@ def test_larger_clips_are_of_the_same_scenes_with_as_many_tokens_that_show_the_s
     torch.testing.assert_close(cached[:3].float(), real, atol=5e-3, rtol=5e-3)
     config = TrainConfig(6000, 4, 1e-3)
     for step in range(video.EASY_STEPS, video.EASY_STEPS + 3):
-        ours, theirs = (
-            recipe.draw_batch(config, rng_of(step)) for recipe in (video_64.RECIPE, video.RECIPE)
-        )
+        ours, theirs = (recipe.draw_batch(config, rng_of(step)) for recipe in (video_64.RECIPE, video.RECIPE))
         assert ours[0].shape[2:] == theirs[0].shape[2:] and len(ours[0]) == len(theirs[0])
         assert all(one.equal(other) for one, other in zip(ours[1:], theirs[1:], strict=True))
 
@@ -198,9 +191,7 @@ def test_what_a_token_shows_is_where_and_when_the_token_is(few):
 
 def test_the_directions_kept_hold_most_of_the_features_of_the_target():
     shown = render.video(random_scenes.draw_scenes(40, 9, random_scenes.FULL))
-    ours, every = (
-        cache.alignment_target(dim).encode(shown).square().sum() for dim in (ALIGNMENT_DIM, 128)
-    )
+    ours, every = (cache.alignment_target(dim).encode(shown).square().sum() for dim in (ALIGNMENT_DIM, 128))
     assert 0.9 * every < ours < every
 
 
@@ -238,11 +229,7 @@ def test_most_noise_levels_are_around_the_middle_and_some_are_high():
 
 
 def _combinations(scenes) -> set[scene.Subject]:
-    return {
-        scene.Subject(body.digit, body.colour, body.heading)
-        for one in scenes
-        for body in one.bodies
-    }
+    return {scene.Subject(body.digit, body.colour, body.heading) for one in scenes for body in one.bodies}
 
 
 def test_in_scenes_of_two_digits_too_only_what_was_asked_for_appears():
@@ -254,9 +241,7 @@ def test_in_scenes_of_two_digits_too_only_what_was_asked_for_appears():
     assert _combinations(unseen) == set(held_out.UNSEEN)
 
 
-@pytest.mark.parametrize(
-    "recipe, size", [(video.RECIPE, 32), (video_64.RECIPE, 64)], ids=["32", "64"]
-)
+@pytest.mark.parametrize("recipe, size", [(video.RECIPE, 32), (video_64.RECIPE, 64)], ids=["32", "64"])
 def test_the_score_asks_for_every_format_and_for_the_full_world(monkeypatch, recipe, size):
     """Whoever generates what was asked for is right in every row."""
     made = {}

@@ -95,9 +95,7 @@ def test_a_module_defines_no_private_word(path):
     assert private_words(names, ALLOWED.get(name, set())) == {}
 
 
-@pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("notebooks/**/*.ipynb")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/**/*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_defines_no_private_word(path):
     cells = nbformat.read(path, as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
@@ -123,8 +121,7 @@ def test_a_private_word_is_caught(source):
 
 
 @pytest.mark.parametrize(
-    "source",
-    ["torch.distributed.wait()", "'look, static'", "x = clock.walk", "# plan", "outlook = 1"],
+    "source", ["torch.distributed.wait()", "'look, static'", "x = clock.walk", "# plan", "outlook = 1"]
 )
 def test_another_librarys_name_and_prose_are_not(source):
     assert private_words(defined_names(ast.parse(source))) == {}

@@ -39,12 +39,8 @@ def test_each_knob_of_the_scene_builder_redraws_the_picture():
 
 
 def test_no_setting_of_the_knobs_leaves_the_room():
-    for digit, heading, speed, hand in itertools.product(
-        (0, 1, 4), scene.HEADINGS, (0.1, 1.2), (0, 20)
-    ):
-        built = widgets.build_scene(
-            digit, "red", heading, speed, hand, True, "still", "steady", "filled"
-        )
+    for digit, heading, speed, hand in itertools.product((0, 1, 4), scene.HEADINGS, (0.1, 1.2), (0, 20)):
+        built = widgets.build_scene(digit, "red", heading, speed, hand, True, "still", "steady", "filled")
         assert all(hit.seconds > 0 for hit in built.hits(2))
 
 

@@ -22,9 +22,7 @@ def test_motion_between_hits_is_straight_and_hits_are_contacts():
     for one in random_scenes.draw_scenes(50, 0, random_scenes.FULL):
         for hit in one.hits(DURATION):
             body = one.bodies[hit.body]
-            x, y = one.positions(torch.tensor([hit.seconds], dtype=torch.float64))[
-                hit.body, 0
-            ].tolist()
+            x, y = one.positions(torch.tensor([hit.seconds], dtype=torch.float64))[hit.body, 0].tolist()
             touching = {
                 "left": x - body.width / 2 + one.room[0] / 2,
                 "right": one.room[0] / 2 - x - body.width / 2,
@@ -74,9 +72,7 @@ def test_the_heading_is_where_the_digit_goes_first():
 def test_a_description_is_obeyed_and_the_rest_is_drawn():
     asked = scene.Description((scene.Subject(digit=7, heading="up"),), camera="zoom in")
     drawn = random_scenes.draw_scenes(40, 3, random_scenes.FULL, descriptions=[asked] * 40)
-    assert all(
-        len(s.bodies) == 1 and s.bodies[0].digit == 7 and s.camera == "zoom in" for s in drawn
-    )
+    assert all(len(s.bodies) == 1 and s.bodies[0].digit == 7 and s.camera == "zoom in" for s in drawn)
     assert {s.bodies[0].heading for s in drawn} == {"up"}
     assert len({s.bodies[0].colour for s in drawn}) > 3 and len({s.light for s in drawn}) == 3
 
@@ -89,11 +85,7 @@ def test_every_word_is_drawn_about_equally_often():
             proportion = sum(getattr(s, key) == word for s in scenes) / 4000
             assert abs(proportion - 1 / len(words)) < 0.035, (key, word, proportion)
     bodies = [body for s in scenes for body in s.bodies]
-    for words, key in (
-        (scene.DIGITS, "digit"),
-        (scene.COLOURS, "colour"),
-        (scene.HEADINGS, "heading"),
-    ):
+    for words, key in ((scene.DIGITS, "digit"), (scene.COLOURS, "colour"), (scene.HEADINGS, "heading")):
         for word in words:
             proportion = sum(getattr(body, key) == word for body in bodies) / len(bodies)
             assert abs(proportion - 1 / len(words)) < 0.03, (key, word, proportion)

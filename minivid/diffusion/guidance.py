@@ -13,9 +13,7 @@ from minivid.diffusion.predictions import Predicts, convert_prediction
 from minivid.diffusion.states import Field, State, map_state
 
 
-def velocity_field(
-    network: Callable[[State, State], State], path: Path, predicts: Predicts
-) -> Field:
+def velocity_field(network: Callable[[State, State], State], path: Path, predicts: Predicts) -> Field:
     """The velocity field of a network (x_t, t) -> its prediction, whatever it predicts."""
 
     def velocity(x_t: State, t: State) -> State:
@@ -29,9 +27,7 @@ def velocity_field(
     return velocity
 
 
-def classifier_free_guidance(
-    cond: Field, uncond: Field, scale: float | tuple[float, float]
-) -> Field:
+def classifier_free_guidance(cond: Field, uncond: Field, scale: float | tuple[float, float]) -> Field:
     """uncond + scale (cond - uncond): 0 ignores the prompt, 1 follows it, more exaggerates it.
 
     Ho and Salimans' w is scale - 1.

@@ -29,9 +29,7 @@ class NoiseLevels:
 
     def __post_init__(self):
         if not (self.shift > 0 and 0 <= self.logit_normal <= 1 and 0 <= self.low <= self.high <= 1):
-            raise ValueError(
-                f"{self}: shift is above 0, the others lie in [0, 1], low not above high."
-            )
+            raise ValueError(f"{self}: shift is above 0, the others lie in [0, 1], low not above high.")
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """n noise levels: (n,), on the CPU. The evenly spread ones are stratified, one in each n-th."""

@@ -29,9 +29,7 @@ class Prediction(NamedTuple):
     velocity: Tensor
 
 
-def convert_prediction(
-    path: Path, predicts: Predicts, output: Tensor, x_t: Tensor, t: Tensor
-) -> Prediction:
+def convert_prediction(path: Path, predicts: Predicts, output: Tensor, x_t: Tensor, t: Tensor) -> Prediction:
     """All three forms of a prediction, from any one.
 
     output, x_t: (b, ...); t: (b,), or with all axes of x_t. At t = 1 noise says nothing about clean where

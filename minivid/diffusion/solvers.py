@@ -119,9 +119,7 @@ def ddim(field, path, x_t, t, t_next, rng=None, eta=0.0):
     prediction = _predict(field, path, x_t, t)
 
     def renoise(x: Tensor, clean: Tensor, noise: Tensor, t, t_next) -> Tensor:
-        levels = (
-            torch.as_tensor(level, dtype=torch.float64, device="cpu") for level in (t, t_next)
-        )
+        levels = (torch.as_tensor(level, dtype=torch.float64, device="cpu") for level in (t, t_next))
         (alpha, sigma), (alpha_next, sigma_next) = map(path.alpha_sigma, levels)
         # A part may already be at t = 0, or wait at t = 1: there 0 / 0 is to be 0.
         remaining = alpha / alpha_next.clamp(min=TINY) * (sigma_next / sigma.clamp(min=TINY))
@@ -155,9 +153,7 @@ def _predict(field: Field, path: Path, x_t: State, t) -> Prediction:
     """What the field says of a state, in three forms; of a pair, each form is a pair."""
     t = map_state(_batched, x_t, t)
     velocity = field(x_t, t)
-    forms = map_state(
-        lambda v, x, level: convert_prediction(path, "velocity", v, x, level), velocity, x_t, t
-    )
+    forms = map_state(lambda v, x, level: convert_prediction(path, "velocity", v, x, level), velocity, x_t, t)
     return Prediction(*zip(*forms, strict=True)) if isinstance(x_t, tuple) else forms
 
 
@@ -186,8 +182,6 @@ def _randn(like: Tensor, rng: Rng | None) -> Tensor:
     if not isinstance(rng, Sequence):
         return torch.randn(like.shape, generator=rng, dtype=like.dtype).to(like.device)
     if len(rng) != len(like):
-        raise ValueError(
-            f"{len(rng)} generators for {len(like)} samples: give one for all, or one for each."
-        )
+        raise ValueError(f"{len(rng)} generators for {len(like)} samples: give one for all, or one for each.")
     each = [torch.randn(like.shape[1:], generator=one, dtype=like.dtype) for one in rng]
     return torch.stack(each).to(like.device)

@@ -25,9 +25,7 @@ STEPS = (150, 300, 600)  # each a training of its own, with a learning rate that
 WAYS = {"alone": 0, "aligned": ALIGNMENT_DIM}  # numbers in which a token predicts what it will show
 
 
-def draw_batch(
-    config: TrainConfig, rng: torch.Generator, n: int | None = None
-) -> tuple[Tensor, ...]:
+def draw_batch(config: TrainConfig, rng: torch.Generator, n: int | None = None) -> tuple[Tensor, ...]:
     """Latents (b, 8, 2, 8, 8), alignment targets (b, ALIGNMENT_DIM, 2, 4, 4), and tokens (b, m).
 
     n: how many clips are trained on, as in `small_task.draw_batch`.
@@ -40,10 +38,7 @@ def draw_batch(
 
 def run(seed: int, bar: Bar, n: int = 200) -> dict:
     """{"alone" | "aligned": {steps: {"digit", "colour", "heading", "all" as asked, "loss"}}}."""
-    return {
-        name: {str(steps): _train_and_ask(name, steps, seed, bar, n) for steps in STEPS}
-        for name in WAYS
-    }
+    return {name: {str(steps): _train_and_ask(name, steps, seed, bar, n) for steps in STEPS} for name in WAYS}
 
 
 def _train_and_ask(name: str, steps: int, seed: int, bar: Bar, n: int) -> dict:
@@ -51,9 +46,7 @@ def _train_and_ask(name: str, steps: int, seed: int, bar: Bar, n: int) -> dict:
     network = small_task.network(seed, alignment_dim=WAYS[name])
     config = replace(small_task.CONFIG, steps=steps)
     draw = functools.partial(draw_batch if WAYS[name] else small_task.draw_batch, config)
-    trained, record = small_task.train_on_task(
-        network, seed, bar, f"{name}, {steps}", config, draw=draw
-    )
+    trained, record = small_task.train_on_task(network, seed, bar, f"{name}, {steps}", config, draw=draw)
     ready = replace(video_score.ready(trained), **small_task.SAMPLING)
 
     def generate(prompts: Sequence[str]) -> Tensor:

@@ -52,9 +52,7 @@ def draw_scenes(n: int, seed: int, train: bool) -> list[scene.Scene]:
     """Scenes of two different digits, from n draws: of pairs to train on, or of those never trained on."""
     scenes = held_out.draw_scenes(n, seed, world=WORLD)
     return [
-        one
-        for one in scenes
-        if one.bodies[0].digit != one.bodies[1].digit and train == (_pair(one) % 5 > 0)
+        one for one in scenes if one.bodies[0].digit != one.bodies[1].digit and train == (_pair(one) % 5 > 0)
     ]
 
 
@@ -80,9 +78,7 @@ def training_set() -> stills.TrainingSet:
 
 def outcome(asked: scene.Description, observed: scene.Description) -> str:
     """What became of two digits: one of OUTCOMES."""
-    wanted, found = (
-        {one.colour: one.digit for one in described.subjects} for described in (asked, observed)
-    )
+    wanted, found = ({one.colour: one.digit for one in described.subjects} for described in (asked, observed))
     if found == wanted:
         return "as asked"
     colours, digits = list(wanted), list(wanted.values())

@@ -75,9 +75,7 @@ def train(
     torch.manual_seed(seed)
     build = replace(small_task.config(), channels=codec.config.channels)
     network = TextToVideo(build, video.trained_reader())
-    draw = functools.partial(
-        latents.pick, [encoded], scenes, config.batch_size, encode_text=formats.tokenize
-    )
+    draw = functools.partial(latents.pick, [encoded], scenes, config.batch_size, encode_text=formats.tokenize)
     trained = train_network(network, video.loss, draw, config, bar, f"{name}, seed {seed}")
     return Pipeline(trained, codec, **small_task.SAMPLING)
 

@@ -65,9 +65,7 @@ class ClassicBlock(PlainBlock):
             zero_init(self.modulation)
 
     def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
-        vectors = rearrange(
-            self.modulation(silu(conditioning)), "b (k d) -> k b 1 d", d=x.shape[-1]
-        )
+        vectors = rearrange(self.modulation(silu(conditioning)), "b (k d) -> k b 1 d", d=x.shape[-1])
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (
             vectors if len(vectors) == 6 else (*vectors[:2], 1, *vectors[2:], 1)
         )

@@ -26,9 +26,7 @@ FRAMES = 9
 SIZES = ((4, 2), (4, 4), (4, 8), (4, 16), (8, 8), (8, 16))  # patch, channels
 KL_WEIGHTS = (0.0, 1e-2, 1.0)  # beside the codec's own, all with 8 channels
 LATENT_NOISE = (0.1, 0.3)  # added to latents before they are decoded, in their standard deviations
-CONFIG = TrainConfig(
-    steps=400, batch_size=8, learning_rate=1.5e-3, muon_lr=0.015, precision="bf16", ema=0.99
-)
+CONFIG = TrainConfig(steps=400, batch_size=8, learning_rate=1.5e-3, muon_lr=0.015, precision="bf16", ema=0.99)
 
 
 def ways() -> dict[str, tuple[int, int, float]]:

@@ -60,9 +60,7 @@ def digit_as_asked(prompts: list[str], video: Tensor) -> Tensor:
     """Whether the judge reads the digit that a prompt names: (b,) booleans."""
     observed = read_clips(load_judge(), video)
     asked = map(captions.parse, prompts)
-    return torch.tensor(
-        [agreement(a, b.description)["digit"] for a, b in zip(asked, observed, strict=True)]
-    )
+    return torch.tensor([agreement(a, b.description)["digit"] for a, b in zip(asked, observed, strict=True)])
 
 
 def training_sets(seed: int, cropped: bool, n: int = DATASET_SIZE) -> list[stills.TrainingSet]:

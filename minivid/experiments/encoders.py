@@ -45,9 +45,7 @@ def draw_easy_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, 
     return tokens, words.encode_tokens(tokens)
 
 
-def distillation_loss(
-    encoder: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator
-) -> Tensor:
+def distillation_loss(encoder: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
     """Mean squared error of the encoder's pooled text."""
     tokens, pooled_text = batch
     return mse_loss(encoder(tokens), pooled_text)
@@ -75,9 +73,7 @@ def draw_crossed_scenes(n: int, seed: int) -> list[scene.Scene]:
     return [one for one in drawn if one.camera != f"pan {one.bodies[0].heading}"][:n]
 
 
-def binding_rows(
-    asked: list[scene.Description], observed: list[scene.Description]
-) -> dict[str, Tensor]:
+def binding_rows(asked: list[scene.Description], observed: list[scene.Description]) -> dict[str, Tensor]:
     """words: the two directions asked for are there, in either order; bound: each is its own.
 
     plain: the digit and its colour, which no order of words can confuse.

@@ -41,9 +41,7 @@ class Formulation:
     def loss(self, network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
         return clips.loss(network, batch, rng, self.predicts, self.noise_levels, self.path)
 
-    def generate(
-        self, network: nn.Module, prompts: Sequence[str], seed: int, num_steps: int
-    ) -> Tensor:
+    def generate(self, network: nn.Module, prompts: Sequence[str], seed: int, num_steps: int) -> Tensor:
         """Clips of what the prompts ask for: (b, 3, 5, 32, 32)."""
         ready = replace(
             video_score.ready(network),
@@ -69,9 +67,7 @@ FORMULATIONS = {
 }
 
 
-def measure(
-    formulation: Formulation, network: nn.Module, seed: int, num_steps: int, n: int = 150
-) -> dict:
+def measure(formulation: Formulation, network: nn.Module, seed: int, num_steps: int, n: int = 150) -> dict:
     """{"digit", "colour", "heading", "all"} as asked: [proportion, low, high]."""
 
     def generate(prompts: list[str]) -> Tensor:

@@ -34,9 +34,7 @@ def bounded_ddim(
     def bounded(x_t: Tensor, t: Tensor) -> Tensor:
         velocity = field(x_t, t)
         clean = diffusion.convert_prediction(path, "velocity", velocity, x_t, t).clean
-        return diffusion.convert_prediction(
-            path, "clean", clean.clamp(-BOUND, BOUND), x_t, t
-        ).velocity
+        return diffusion.convert_prediction(path, "clean", clean.clamp(-BOUND, BOUND), x_t, t).velocity
 
     return diffusion.ddim(bounded, path, x_t, t, t_next, rng)
 

@@ -25,9 +25,7 @@ def noise(n: int, seed: int, shared: float = 0.0) -> Tensor:
     return shared**0.5 * common + (1 - shared) ** 0.5 * own
 
 
-def generate(
-    network: nn.Module, start: Tensor, together: bool, pooled_text: Tensor | None = None
-) -> Tensor:
+def generate(network: nn.Module, start: Tensor, together: bool, pooled_text: Tensor | None = None) -> Tensor:
     """Clips from noise (n, 3, 9, 32, 32), 100 at a time; where not together, each frame by itself.
 
     pooled_text: of a prompt for each clip (n, d), which conditions each of its frames; None for no prompt.

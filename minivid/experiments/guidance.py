@@ -41,10 +41,7 @@ def run(seed: int, bar: Bar) -> dict:
 
     def measure(video: Tensor) -> dict:
         observed = read_clips(judge, video)
-        right = [
-            agreement(a, b.description)["all_attributes"]
-            for a, b in zip(asked, observed, strict=True)
-        ]
+        right = [agreement(a, b.description)["all_attributes"] for a, b in zip(asked, observed, strict=True)]
         rows = {
             "all": stats.proportion(torch.tensor(right)),
             "identity": stats.proportion(torch.tensor([one.identity for one in observed])),

@@ -21,15 +21,12 @@ from minivid.measure.judge import Observation, load_judge
 from minivid.recipes import cache
 from minivid.world import random_scenes, render, scene
 
-WHAT = (
-    "onset F1 of hits seen in real clips, disturbed, at several thresholds of how bent a flight is"
-)
+WHAT = "onset F1 of hits seen in real clips, disturbed, at several thresholds of how bent a flight is"
 SEEDS = (0, 1, 2)
 N, SEED = 200, 1900  # scenes with one digit, and as many with two
 JITTER, DROPPED, HIDDEN = 0.012, 0.15, 4  # room sides; share of frames; frames behind a post
 BENDS = (0.0, 0.002, 0.004, 0.008, 0.016)  # room sides, root mean square
-FRAMES = DEFAULT_FORMAT.frames
-END = FRAMES / 8 - sync.SHARP
+END = DEFAULT_FORMAT.frames / 8 - sync.SHARP
 
 
 def jitter(observed: list[Observation], seed: int, size: float = JITTER) -> list[Observation]:
@@ -41,12 +38,12 @@ def jitter(observed: list[Observation], seed: int, size: float = JITTER) -> list
     ]
 
 
-def drop_frames(video: Tensor, seed: int, share: float = DROPPED) -> Tensor:
-    """Clips some of whose frames show the frame before once more."""
+def drop_frames(video: Tensor, seed: int, proportion: float = DROPPED) -> Tensor:
+    """Clips in which some frames show the frame before."""
     rng, video = torch.Generator().manual_seed(seed), video.clone()
     for clip in video:
         for frame in range(1, video.shape[2]):
-            if torch.rand((), generator=rng) < share:
+            if torch.rand((), generator=rng) < proportion:
                 clip[:, frame] = clip[:, frame - 1]
     return video
 
@@ -78,7 +75,7 @@ KINDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def observations(scenes: list[scene.Scene], size: int = 32) -> dict[str, list[Observation]]:
     """What the judge reads in every kind of clips of scenes."""
-    judge, video = load_judge(), render.video(scenes, FRAMES, size, size)
+    judge, video = load_judge(), render.video(scenes, 17, size, size)
     read = {kind: read_clips(judge, disturb(video)) for kind, disturb in KINDS.items()}
     return read | {"jitter": jitter(read["as they are"], 3)}
 

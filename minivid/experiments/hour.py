@@ -45,10 +45,7 @@ def draw_pairs(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def draw_latents(
-    cached: tuple[Tensor, Tensor],
-    scenes: list[scene.Scene],
-    config: TrainConfig,
-    rng: torch.Generator,
+    cached: tuple[Tensor, Tensor], scenes: list[scene.Scene], config: TrainConfig, rng: torch.Generator
 ) -> tuple[Tensor, ...]:
     """Latents (b, 8, 5, 8, 8), alignment targets until alignment stops, and captions' tokens (b, n)."""
     stopped = video.alignment_stopped(step_of_rng(rng, config.seed), config)
@@ -76,11 +73,7 @@ def train_codec(seed: int, bar: Bar) -> VideoCodec:
 
 
 def train_transformer(
-    cached: tuple[Tensor, Tensor],
-    scenes: list[scene.Scene],
-    text_encoder: TextEncoder,
-    seed: int,
-    bar: Bar,
+    cached: tuple[Tensor, Tensor], scenes: list[scene.Scene], text_encoder: TextEncoder, seed: int, bar: Bar
 ) -> TextToVideo:
     """A transformer and the text encoder, on latents of scenes and their alignment targets."""
     torch.manual_seed(seed)

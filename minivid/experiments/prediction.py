@@ -40,9 +40,7 @@ PREDICTS: tuple[diffusion.Predicts, ...] = ("clean", "velocity", "noise")
 class PixelTransformer(TextToVideo):
     """The library's network on patches of pixels: (b, 3, 8, 32, 32) -> the same."""
 
-    def __init__(
-        self, width: int = WIDTH, depth: int = DEPTH, text_encoder: TextEncoder | None = None
-    ):
+    def __init__(self, width: int = WIDTH, depth: int = DEPTH, text_encoder: TextEncoder | None = None):
         size = {"width": width, "depth": depth}
         config = TextToVideoConfig(len(pipeline.TOKENIZER.words), 3, 1, PATCH, **size)
         super().__init__(config, text_encoder)
@@ -70,10 +68,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def loss(
-    network: nn.Module,
-    batch: tuple[Tensor, ...],
-    rng: torch.Generator,
-    predicts: diffusion.Predicts,
+    network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator, predicts: diffusion.Predicts
 ) -> Tensor:
     """The error of the velocity that follows from the prediction."""
     clean, tokens = batch
@@ -81,9 +76,7 @@ def loss(
     return diffusion.loss(predict, clean, rng, clips.PATH, predicts, "velocity", NOISE_LEVELS)
 
 
-def generate(
-    network: nn.Module, prompts: Sequence[str], seed: int, predicts: diffusion.Predicts
-) -> Tensor:
+def generate(network: nn.Module, prompts: Sequence[str], seed: int, predicts: diffusion.Predicts) -> Tensor:
     """Clips of what the prompts ask for: (b, 3, 9, 32, 32), the first frame shown twice."""
     rng = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(prompts), 3, FRAMES, SIDE, SIDE, generator=rng)

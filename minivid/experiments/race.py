@@ -81,9 +81,7 @@ def on_latents(seed: int) -> Runner:
     seconds = time.process_time() - began
     torch.manual_seed(seed)
     network = VideoUNet(VideoUNetConfig(8, patch=1, temporal_patch=1, **SIZE))
-    draw_batch = partial(
-        latents.pick, [cached], scenes, CONFIG.batch_size, encode_text=encode_prompts
-    )
+    draw_batch = partial(latents.pick, [cached], scenes, CONFIG.batch_size, encode_text=encode_prompts)
     return Runner("latents", network, latents.loss, draw_batch, latents.generate, seconds=seconds)
 
 

@@ -28,9 +28,7 @@ SOLVERS = {  # and their evaluations a step
 ATTRIBUTES = ("digit", "colour", "heading", "all_attributes")
 
 
-def generate_with(
-    ready: pipeline.Pipeline, name: str, nfe: int, guidance: float | None = None
-) -> Generate:
+def generate_with(ready: pipeline.Pipeline, name: str, nfe: int, guidance: float | None = None) -> Generate:
     """What generates clips by a solver, in as many evaluations of the field at most."""
     solver, each = SOLVERS[name]
 

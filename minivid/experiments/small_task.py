@@ -24,9 +24,7 @@ from minivid.world import captions, held_out, render, scene
 
 SHAPE = Format(5, 32, 32)
 DATASET_SIZE, TEST_SIZE = 8000, 256  # clips to train on, and to compare on
-CONFIG = TrainConfig(
-    600, 32, learning_rate=1e-3, muon_lr=0.02, cooldown=0.3, ema=0.995, compile=True
-)
+CONFIG = TrainConfig(600, 32, learning_rate=1e-3, muon_lr=0.02, cooldown=0.3, ema=0.995, compile=True)
 WIDTH, DEPTH = 128, 6
 SAMPLING = {"num_steps": 8, "solver": diffusion.heun}  # no chance on the way from noise to clips
 
@@ -67,9 +65,7 @@ def network(seed: int, *sizes: int, **named: int) -> TextToVideo:
     return TextToVideo(config(*sizes, **named), video.trained_reader())
 
 
-def draw_batch(
-    config: TrainConfig, rng: torch.Generator, n: int | None = None
-) -> tuple[Tensor, ...]:
+def draw_batch(config: TrainConfig, rng: torch.Generator, n: int | None = None) -> tuple[Tensor, ...]:
     """Latents (b, 8, 2, 8, 8) and tokens (b, m). n: how many clips are trained on, else DATASET_SIZE."""
     encoded, scenes = training_set(n or DATASET_SIZE)
     return latents.pick([encoded], scenes, config.batch_size, rng, formats.tokenize)

@@ -75,9 +75,7 @@ def train(seed: int, bar: Bar, steps: int = CONFIG.steps) -> nn.Module:
     return train_network(recipes.load("clips"), loss, draw_batch, config, bar, what)
 
 
-def complete(
-    network: nn.Module, scenes: list[scene.Scene], seed: int, conditioned: bool = True
-) -> Tensor:
+def complete(network: nn.Module, scenes: list[scene.Scene], seed: int, conditioned: bool = True) -> Tensor:
     """Clips that begin as the scenes do and go on as the network has it: (b, 3, 17, 32, 32).
 
     conditioned: whether the network learns that the given frames are clean; else they are replaced.

@@ -25,9 +25,7 @@ def write_prompt(one: scene.Scene, rng: torch.Generator | None = None) -> str:
     return captions.write(describe_still(one), rng)
 
 
-def encode(
-    name: str, scenes: list[scene.Scene], render: cache.Render, prompts: list[str]
-) -> TrainingSet:
+def encode(name: str, scenes: list[scene.Scene], render: cache.Render, prompts: list[str]) -> TrainingSet:
     """The training set of what `render` makes of the scenes, and of prompts for them."""
     encoders = cache.video_codec(), cache.alignment_target()
     encoded, targets = (cache.encode(name, encoder, scenes, render) for encoder in encoders)

@@ -51,9 +51,7 @@ def training_set(n: int) -> tuple[Tensor, Tensor, Tensor, list[scene.Scene]]:
     )
 
 
-def draw_batch(
-    config: TrainConfig, rng: torch.Generator, n: int | None = None
-) -> tuple[Tensor, ...]:
+def draw_batch(config: TrainConfig, rng: torch.Generator, n: int | None = None) -> tuple[Tensor, ...]:
     """Latents of video (b, 8, 5, 8, 8) and of audio (b, 16, 68), events, and tokens (b, m).
 
     Events: (b, 68, EVENT_DIM), until alignment stops. n: how many clips are trained on, else DATASET_SIZE.
@@ -70,9 +68,7 @@ def train(name: str, seed: int, bar: Bar, config: TrainConfig = CONFIG) -> Pipel
     network = joint.init_from_video(variant.build(joint_config())).to(training.device())
     loss = functools.partial(joint.loss, noise_levels=variant.noise_levels)
     draw = functools.partial(draw_batch, config)
-    return joint_score.ready(
-        train_network(network, loss, draw, config, bar, f"{name}, seed {seed}")
-    )
+    return joint_score.ready(train_network(network, loss, draw, config, bar, f"{name}, seed {seed}"))
 
 
 def generate(ready: Pipeline, prompts: list[str], seed: int) -> Clip:
@@ -95,10 +91,7 @@ def run(seed: int, bar: Bar, n: int = 200) -> dict:
     prompts = [captions.write(one) for one in asked]
     real = Clip(render.video(scenes), sound.audio(scenes))
     others = random_scenes.draw_scenes(n, seed + 1, WORLD, descriptions=asked)
-    found = {
-        "real": _rows(real, asked),
-        "same words": _rows(Clip(real.video, sound.audio(others)), asked),
-    }
+    found = {"real": _rows(real, asked), "same words": _rows(Clip(real.video, sound.audio(others)), asked)}
     for name in VARIANTS:
         pipelines = {name: train(name, seed, bar)}
         if name == "together":

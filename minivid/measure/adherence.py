@@ -84,9 +84,7 @@ def easy_rows(
 ) -> dict:
     """The rows of what captions of the easy world say."""
     rows = agreement_rows(asked, observed, real)
-    return {key: rows[key] for key in ("digit", "colour", "heading")} | {
-        "all": rows["all_attributes"]
-    }
+    return {key: rows[key] for key in ("digit", "colour", "heading")} | {"all": rows["all_attributes"]}
 
 
 def ask(
@@ -134,9 +132,7 @@ def score_easy(
 
 
 def identity_rows(
-    observed: Sequence[Observation],
-    real: Sequence[Observation],
-    mixed: Sequence[Observation] | None = None,
+    observed: Sequence[Observation], real: Sequence[Observation], mixed: Sequence[Observation] | None = None
 ) -> dict:
     """Does a digit stay itself? identity: it is read the same in every frame; shape_kept: how much of its
     first shape it keeps; hand_variety: how far digits of one kind differ from clip to clip.
@@ -148,8 +144,8 @@ def identity_rows(
     floor = None if mixed is None else [one.identity for one in mixed]
     rows = {"identity": proportion_row(same, floor, sum(o.identity for o in real) / len(real))}
     chance = shapes.shape_kept(observed, shapes.first_shapes(observed).roll(1, 0)).mean().item()
-    kept, best = (stats.bootstrap(shapes.shape_kept(read)) for read in (observed, real))
-    rows["shape_kept"] = row(kept, chance, best.value)
+    keeps, best = (stats.bootstrap(shapes.shape_kept(read)) for read in (observed, real))
+    rows["shape_kept"] = row(keeps, chance, best.value)
     ours, theirs = shapes.hand_variety(observed), shapes.hand_variety(real)
     if min(len(ours), len(theirs)) > 1:
         rows["hand_variety"] = row(stats.bootstrap(ours), 0.0, theirs.mean().item())
@@ -190,8 +186,7 @@ def first_flights(observed: Sequence[Observation]) -> tuple[Tensor, Tensor, Tens
     (f,), where it is clear (n, f), and its reach (n, 2).
     """
     positions, clear, reach = (
-        torch.stack([getattr(one, key)[0] for one in observed])
-        for key in ("positions", "clear", "reach")
+        torch.stack([getattr(one, key)[0] for one in observed]) for key in ("positions", "clear", "reach")
     )
     return positions, frame_times(positions.shape[1]), clear, reach
 

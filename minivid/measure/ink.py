@@ -67,18 +67,14 @@ def locate(own_ink: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     bright = _brightest(own_ink)
     mass = own_ink.sum((2, 3))
     x, y = ((torch.arange(n) + 0.5 - n / 2) / min(height, width) for n in (width, height))
-    offsets = (
-        torch.stack([own_ink.sum(2) @ x, own_ink.sum(3) @ y], -1) / mass.clamp(min=1e-6)[..., None]
-    )
+    offsets = torch.stack([own_ink.sum(2) @ x, own_ink.sum(3) @ y], -1) / mass.clamp(min=1e-6)[..., None]
     for frame in range(1, offsets.shape[1]):
         hidden = mass[:, frame] < 1e-3
         offsets[hidden, frame] = offsets[hidden, frame - 1]
     return offsets, mass / bright.clamp(min=0.05) / min(height, width) ** 2, bright
 
 
-def crop_digits(
-    own_ink: Tensor, other_ink: Tensor, bright: Tensor, offsets: Tensor, view: Tensor
-) -> Tensor:
+def crop_digits(own_ink: Tensor, other_ink: Tensor, bright: Tensor, offsets: Tensor, view: Tensor) -> Tensor:
     """Crop what the network sees around a digit: (n, f, h, w) -> (n, f, 2, CROP, CROP).
 
     The first channel is this colour's ink in its own brightness, the second whatever may hide it.
@@ -90,10 +86,7 @@ def crop_digits(
     offset = 2 * offsets * scale
     axis = ((torch.arange(CROP) + 0.5) / CROP - 0.5) * CROP_SIDE
     window = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-    grid = (
-        offset[:, :, None, None]
-        + 2 * (window / view[..., None, None, None]) * scale[:, :, None, None]
-    )
+    grid = offset[:, :, None, None] + 2 * (window / view[..., None, None, None]) * scale[:, :, None, None]
     channels = torch.stack([own_ink, other_ink], 2) / bright.clamp(min=0.05)[..., None, None, None]
     crops = grid_sample(channels.flatten(0, 1), grid.flatten(0, 1).float(), align_corners=False)
     return crops.clamp(0, 1).unflatten(0, (n, frames))

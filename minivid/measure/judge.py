@@ -55,9 +55,7 @@ class Observation:
     def identity(self) -> bool:
         """Whether every digit stays itself in all frames in which it can be seen, and is seen in half."""
         seen = self.digits >= 0
-        alike = [
-            len(set(row[there].tolist())) == 1 for row, there in zip(self.digits, seen, strict=True)
-        ]
+        alike = [len(set(row[there].tolist())) == 1 for row, there in zip(self.digits, seen, strict=True)]
         return all(alike) and bool((seen.float().mean(1) >= 0.5).all())
 
 
@@ -67,10 +65,7 @@ class Judge(nn.Module):
     def __init__(self, width: int = 32):
         super().__init__()
         self.features = nn.Sequential(
-            *_stage(2, width),
-            *_stage(width, 2 * width),
-            *_stage(2 * width, 3 * width),
-            nn.Flatten(),
+            *_stage(2, width), *_stage(width, 2 * width), *_stage(2 * width, 3 * width), nn.Flatten()
         )
         self.answer = nn.Linear(3 * width * (CROP // 8) ** 2, 10 + len(STYLES))
 
@@ -86,18 +81,14 @@ class Judge(nn.Module):
         of frames does not fit, and for values that are not finite floats.
         """
         if video.ndim != 5 or video.shape[1] != 3 or not len(video):
-            raise ValueError(
-                f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w)."
-            )
+            raise ValueError(f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w).")
         rgb = (require_values(video, "a clip") + 1) / 2
         seconds = frame_times(video.shape[2])
         inks = ink.find_ink(rgb.clamp(0, 1))
         clips, colours = ink.pick_colours(inks)
         own_ink = inks[clips, colours]
         offsets, area, brightness = ink.locate(own_ink)
-        seen = see_room(
-            rgb, clips, offsets, area
-        )  # unclamped: clamped noise would brighten the dark
+        seen = see_room(rgb, clips, offsets, area)  # unclamped: clamped noise would brighten the dark
         centre, view = seen.centre[clips], seen.view[clips]
         area = area * view**2
         clear = area > CLEAR * area.quantile(0.8, 1, keepdim=True)
@@ -118,38 +109,20 @@ class Judge(nn.Module):
         speed = _speed(positions, seconds)
         hums = _variation(brightness / lit, visible) > HUM_VARIATION
 
+        words = zip(digit.tolist(), colours.tolist(), heading, hums.tolist(), strict=True)
+        subjects = [
+            Subject(d, list(COLOURS)[c], way, hum, k in seen.tracked)
+            for k, (d, c, way, hum) in enumerate(words)
+        ]
+        path = torch.cat([seen.centre, seen.view[..., None]], -1)
         found = []
-        for clip in range(len(video)):
+        for clip, (camera, light) in enumerate(zip(seen.cameras, seen.lights, strict=True)):
             rows = (clips == clip).nonzero()[:, 0]
-            subjects = tuple(
-                Subject(
-                    int(digit[r]),
-                    list(COLOURS)[colours[r]],
-                    heading[r],
-                    bool(hums[r]),
-                    int(r) == seen.tracked[clip],
-                )
-                for r in rows
-            )
-            words = Description(
-                subjects,
-                seen.cameras[clip],
-                seen.lights[clip],
-                STYLES[style[rows].sum(0).argmax()],
-                bool(speed[rows].mean() < SLOWEST),
-            )
-            path = torch.cat([seen.centre[clip], seen.view[clip, :, None]], -1)
+            of_all = camera, light, STYLES[style[rows].sum(0).argmax()], bool(speed[rows].mean() < SLOWEST)
+            description = Description(tuple(subjects[k] for k in rows.tolist()), *of_all)
+            parts = (named, positions, brightness / lit, clear, reach)
             found.append(
-                Observation(
-                    words,
-                    named[rows],
-                    positions[rows],
-                    (brightness / lit)[rows],
-                    clear[rows],
-                    reach[rows],
-                    path,
-                    crops[rows, :, 0],
-                )
+                Observation(description, *(part[rows] for part in parts), path[clip], crops[rows, :, 0])
             )
         return found
 
@@ -172,7 +145,7 @@ def _stage(inputs: int, outputs: int) -> list[nn.Module]:
     return [*layers, nn.MaxPool2d(2)]
 
 
-class Seen(NamedTuple):
+class RoomView(NamedTuple):
     """What is seen of the room in b clips: words, and the camera's path, (b, f, 2) and (b, f).
 
     tracked: for each clip which of the subjects of all clips the camera follows, -1 for none.
@@ -185,7 +158,7 @@ class Seen(NamedTuple):
     tracked: list[int]
 
 
-def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> Seen:
+def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> RoomView:
     """The camera, its path and the light: rgb (b, 3, f, h, w); clips, offsets, area: of each subject.
 
     A camera tracks a digit that stays in the middle, if the room does not move as another word says.
@@ -207,7 +180,7 @@ def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> Seen:
             cameras[clip], (lights[clip],) = "track", light
             (centre[clip],), (view[clip],) = path
             tracked[clip], error[clip] = subject, left[0]
-    return Seen(cameras, lights, *room.refine_path(grey, centre, view, lights), tracked)
+    return RoomView(cameras, lights, *room.refine_path(grey, centre, view, lights), tracked)
 
 
 def _heading(positions: Tensor, seconds: Tensor, clear: Tensor, reach: Tensor) -> list[str | None]:
@@ -233,21 +206,21 @@ def _heading(positions: Tensor, seconds: Tensor, clear: Tensor, reach: Tensor) -
 
 def _usual(values: Tensor, clear: Tensor) -> Tensor:
     """The median over the frames in which a digit is clear: (n, f, 2), (n, f) -> (n, 2)."""
-    kept = torch.where(clear[..., None] | ~clear.any(1)[:, None, None], values, math.nan)
-    return kept.nanmedian(1).values
+    values_where_clear = torch.where(clear[..., None] | ~clear.any(1)[:, None, None], values, math.nan)
+    return values_where_clear.nanmedian(1).values
 
 
 def _speed(positions: Tensor, seconds: Tensor) -> Tensor:
     """How fast digits fly, in short sides a second: (n, f, 2) -> (n,).
 
-    Lines through WINDOW frames each, and of their slopes a high quantile: some are bent by a wall.
+    Lines through WINDOW frames each, and of their velocities a high quantile: some are bent by a wall.
     """
     if positions.shape[1] < WINDOW:
         return torch.full((len(positions),), math.inf)
     when = seconds[:WINDOW].float() - seconds[:WINDOW].float().mean()
     windows = positions.unfold(1, WINDOW, 1)  # (n, windows, 2, WINDOW)
-    slopes = windows @ (when / when.square().sum())
-    return slopes.norm(dim=-1).quantile(0.75, 1)
+    velocities = windows @ (when / when.square().sum())
+    return velocities.norm(dim=-1).quantile(0.75, 1)
 
 
 def _variation(brightness: Tensor, visible: Tensor) -> Tensor:

@@ -105,9 +105,7 @@ def _pursue(residual: Tensor, decay: float) -> list[Transcription]:
             break
         digits, starts = where // residual.shape[1], where % residual.shape[1]
         residual[rows] = _remove(residual[rows], digits, starts, decay)
-        for row, digit, start, strong in zip(
-            *map(Tensor.tolist, (rows, digits, starts, best)), strict=True
-        ):
+        for row, digit, start, strong in zip(*map(Tensor.tolist, (rows, digits, starts, best)), strict=True):
             open_[row, digit, max(0, start - MIN_GAP) : start + MIN_GAP] = False
             strokes[row].append((start / SAMPLE_RATE, digit, strong))
     return [
@@ -174,9 +172,7 @@ def _hums(sound: Tensor) -> Tensor:
 
     def smooth(x: Tensor) -> Tensor:
         flat = x.reshape(-1, 1, x.shape[-1])
-        return torch.conv1d(flat, window, stride=HUM_STEP, padding=HUM_WINDOW // 2).view(
-            *x.shape[:-1], -1
-        )
+        return torch.conv1d(flat, window, stride=HUM_STEP, padding=HUM_WINDOW // 2).view(*x.shape[:-1], -1)
 
     weight = smooth(torch.ones(1, sound.shape[1]))  # less at the clip's two ends
     return (2 * torch.hypot(smooth(down.real), smooth(down.imag)) / weight / HUM_GAIN).float()

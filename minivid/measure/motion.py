@@ -92,36 +92,15 @@ def nearest_flight(
     n, frames, _ = positions.shape
     observed, when = positions.double().transpose(1, 2).reshape(2 * n, frames), seconds.double()
     # In a unit in which the reach is 1, where it is known.
-    unit = (
-        torch.ones(2 * n).double() if reach is None else reach.double().reshape(-1).clamp(min=0.05)
-    )
+    unit = torch.ones(2 * n).double() if reach is None else reach.double().reshape(-1).clamp(min=0.05)
     observed = observed / unit[:, None]
     counts = torch.ones(n, frames) if clear is None else clear
     counts = torch.where(counts.sum(1, keepdim=True) < MIN_CLEAR, 1.0, counts.double())
     weight = (counts / counts.sum(1, keepdim=True)).double().repeat_interleave(2, 0)
-
-    def off(paths: Tensor) -> tuple[Tensor, Tensor]:
-        """How far paths (2n, k, f) are from what was seen, on average (2n, k), and the offset taken."""
-        gaps = observed[:, None] - paths
-        offset = (weight[:, None] * gaps).sum(-1, keepdim=True) * (reach is None)
-        return (weight[:, None] * (gaps - offset).square()).sum(-1), offset
-
-    grid, step = _grid(reach is not None)
-    gaps = _grid_gaps(observed, weight, grid, when, reach is None)
-    best = grid[torch.cat([gap.topk(3, largest=False).indices for gap in gaps])]  # (2n, 3, 3)
-    around = torch.cartesian_prod(*[torch.linspace(-1, 1, 5)] * 3).double()
-    around = around[(around * (step == 0)).abs().sum(1) == 0]
-    for _ in range(8):
-        tries = best[:, :, None] + around * (step := step * 0.6)
-        tries[..., 0].clamp_(0.45, 0.95 if reach is None else 1.0)
-        tries[..., 1].clamp_(0, grid[-1, 1])
-        far = off(_zigzag(tries.flatten(1, 2), when))[0].unflatten(1, tries.shape[1:3])
-        nearest = far.argmin(2)[..., None, None].expand(-1, -1, 1, 3)
-        best = tries.gather(2, nearest)[:, :, 0]
-    best = best[torch.arange(2 * n), off(_zigzag(best, when))[0].argmin(1)]
+    best = _best_zigzags(observed, weight, when, reach is not None)
     phase, speed = best[:, 2], best[:, 1]
     path = _zigzag(best, when)
-    left, offset = (part[:, 0] for part in off(path[:, None]))
+    left, offset = (part[:, 0] for part in _gaps(observed, weight, path[:, None], reach is not None))
     path = path + offset
     leg = (2 * (phase[:, None] + speed[:, None] * when / (2 * best[:, :1]))).floor()  # which way
     velocity = torch.where(leg[:, 0].remainder(2) == 0, speed, -speed) * unit
@@ -139,6 +118,30 @@ def nearest_flight(
     return Flight(path, velocity.view(n, 2), bounced, hits)
 
 
+def _best_zigzags(observed: Tensor, weight: Tensor, seconds: Tensor, known: bool) -> Tensor:
+    """The zigzags nearest to what was seen: (n, f), (n, f), (f,) -> (n, 3); known: whether the reach is."""
+    grid, step = _grid(known)
+    gaps = _grid_gaps(observed, weight, grid, seconds, not known)
+    best = grid[torch.cat([gap.topk(3, largest=False).indices for gap in gaps])]  # (n, 3, 3)
+    around = torch.cartesian_prod(*[torch.linspace(-1, 1, 5)] * 3).double()
+    around = around[(around * (step == 0)).abs().sum(1) == 0]
+    for _ in range(8):
+        tries = best[:, :, None] + around * (step := step * 0.6)
+        tries[..., 0].clamp_(0.45, 1.0 if known else 0.95)
+        tries[..., 1].clamp_(0, grid[-1, 1])
+        far = _gaps(observed, weight, _zigzag(tries.flatten(1, 2), seconds), known)[0]
+        nearest = far.unflatten(1, tries.shape[1:3]).argmin(2)[..., None, None].expand(-1, -1, 1, 3)
+        best = tries.gather(2, nearest)[:, :, 0]
+    return best[torch.arange(len(best)), _gaps(observed, weight, _zigzag(best, seconds), known)[0].argmin(1)]
+
+
+def _gaps(observed: Tensor, weight: Tensor, paths: Tensor, known: bool) -> tuple[Tensor, Tensor]:
+    """How far paths (n, k, f) are from what was seen, on average (n, k), and the offset allowed for."""
+    gaps = observed[:, None] - paths
+    offset = (weight[:, None] * gaps).sum(-1, keepdim=True) * (not known)
+    return (weight[:, None] * (gaps - offset).square()).sum(-1), offset
+
+
 def _touching(hits: Tensor, along: Tensor, wall: Tensor, clear: Tensor, seconds: Tensor) -> Tensor:
     """Those of the hits (k,) at which a digit was seen near a wall, or not seen: along, clear (f,)."""
     frames = (hits[:, None] - seconds).abs().topk(2, largest=False).indices
@@ -149,12 +152,8 @@ def _grid(known: bool) -> tuple[Tensor, Tensor]:
     """Zigzags to begin with, (k, 3) of reach, speed, phase in periods, and the steps between them."""
     reach = torch.ones(1) if known else torch.linspace(0.5, 0.9, 9)
     fastest, speeds, phases = (1.8, 91, 64) if known else (1.2, 61, 32)
-    grid = torch.cartesian_prod(
-        reach, torch.linspace(0, fastest, speeds), torch.arange(phases) / phases
-    )
-    step = torch.tensor(
-        [0.0 if known else 0.05, fastest / (speeds - 1), 1 / phases], dtype=torch.float64
-    )
+    grid = torch.cartesian_prod(reach, torch.linspace(0, fastest, speeds), torch.arange(phases) / phases)
+    step = torch.tensor([0.0 if known else 0.05, fastest / (speeds - 1), 1 / phases], dtype=torch.float64)
     return grid.double(), step
 
 
@@ -174,9 +173,7 @@ def _grid_gaps(
 
 def _bend(observed: Tensor, seconds: Tensor, weight: Tensor) -> Tensor:
     """The mean squared distance from the best straight, even flight: (n, f), (f,), (n, f) -> (n,)."""
-    along, when = (
-        x - (weight * x).sum(1, keepdim=True) for x in (observed, seconds.expand_as(observed))
-    )
+    along, when = (x - (weight * x).sum(1, keepdim=True) for x in (observed, seconds.expand_as(observed)))
     slope = (weight * along * when).sum(1) / (weight * when.square()).sum(1).clamp(min=1e-12)
     return (weight * (along - slope[:, None] * when).square()).sum(1)
 
@@ -221,9 +218,7 @@ def physics(
     counts = torch.ones_like(observed[..., 0]) if clear is None else clear.double()
     off = (observed - flight.positions).square().sum(-1)
     trajectory_error = ((counts * off).sum(1) / counts.sum(1).clamp(min=1)).sqrt()
-    moved, lawful = (
-        x.diff(dim=1) / seconds.double().diff()[:, None] for x in (observed, flight.positions)
-    )
+    moved, lawful = (x.diff(dim=1) / seconds.double().diff()[:, None] for x in (observed, flight.positions))
     free = ~flight.bounced.any(-1) & (counts[:, 1:] * counts[:, :-1] > 0)
     error = ((moved - lawful).norm(dim=-1) * free).sum(1) / free.sum(1).clamp(min=1)
     hit = flight.bounced[:, 1:-1] & ~flight.bounced[:, :-2] & ~flight.bounced[:, 2:]

@@ -18,7 +18,7 @@ from minivid.world.scene import CAMERAS, LIGHTS
 SMALL = 32  # pixels along the short side at which a room is measured
 WORDS = tuple(word for word in CAMERAS if word != "track")  # cameras whose path their word tells
 STIFFNESS = torch.tensor([0.02, 0.02, 2.0])  # how firmly x, y and view hold to where they start
-STEPS = ((0.01, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 0.01))  # in x, y and view: for slopes
+STEPS = ((0.01, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 0.01))  # in x, y and view: for derivatives
 AROUND = (0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.0, -2.0)  # steps to either side
 TRIES = torch.linspace(-0.44, 0.44, 89)  # offsets of a camera of which nothing is known yet
 
@@ -65,10 +65,10 @@ def fit_light(grey: Grey, centre: Tensor, view: Tensor) -> tuple[list[str], Tens
     return [LIGHTS[k] for k in best.tolist()], least / grey.weight.flatten(1).sum(1).clamp(min=1e-6)
 
 
-def search_path(grey: Grey, views: Sequence[float] = (render.VIEW,)) -> tuple[Tensor, Tensor]:
+def search_path(grey: Grey, view_sizes: Sequence[float] = (render.VIEW,)) -> tuple[Tensor, Tensor]:
     """A camera path from among coarse tries, each frame by itself: (b, f, 2) and (b, f)."""
     b, frames, height, width = grey.level.shape
-    tries = torch.cartesian_prod(TRIES, TRIES, torch.tensor(views))
+    tries = torch.cartesian_prod(TRIES, TRIES, torch.tensor(view_sizes))
     one = Grey(torch.empty(1, len(tries), height, width), torch.empty(0))
     rooms = _rooms(one, tries[None, :, :2], tries[None, :, 2]).flatten(2)[0]
     level, weight = grey.level.flatten(0, 1).flatten(1), grey.weight.flatten(0, 1).flatten(1)
@@ -78,9 +78,7 @@ def search_path(grey: Grey, views: Sequence[float] = (render.VIEW,)) -> tuple[Te
     return found[..., :2], found[..., 2]
 
 
-def refine_path(
-    grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str]
-) -> tuple[Tensor, Tensor]:
+def refine_path(grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The camera path nearby under which an empty room fits each frame best: (b, f, 2) and (b, f).
 
     Steps along x and y first, as walls are thin and a slope leads past them, then Gauss-Newton, held to where
@@ -102,12 +100,12 @@ def refine_path(
         best = torch.stack([cost(one) for one in tries]).argmin(0)
         path = tries.gather(0, best[None, ..., None].expand(1, *path.shape))[0]
     for _ in range(2):
-        now = room(path)
-        slopes = torch.stack([(room(path + torch.tensor(step)) - now) / 0.01 for step in STEPS], -1)
-        slopes, weight = slopes.flatten(2, 3), grey.weight.flatten(2)[..., None]
-        left = (grey.level - now).flatten(2)[..., None]
-        square = (weight * slopes).mT @ slopes / pixels[..., None] + STIFFNESS.square().diag()
-        pull = ((weight * slopes).mT @ left)[..., 0] / pixels
+        current = room(path)
+        derivatives = torch.stack([(room(path + torch.tensor(step)) - current) / 0.01 for step in STEPS], -1)
+        derivatives, weight = derivatives.flatten(2, 3), grey.weight.flatten(2)[..., None]
+        left = (grey.level - current).flatten(2)[..., None]
+        square = (weight * derivatives).mT @ derivatives / pixels[..., None] + STIFFNESS.square().diag()
+        pull = ((weight * derivatives).mT @ left)[..., 0] / pixels
         path = path + torch.linalg.solve(square, pull + STIFFNESS.square() * (start - path)).clamp(
             -0.02, 0.02
         )

@@ -25,9 +25,7 @@ def overlap(crops: Tensor, others: Tensor) -> Tensor:
         for dx in range(-SHIFT, SHIFT + 1):
             moved = others.roll((dy, dx), (-2, -1))
             common = torch.minimum(crops, moved).flatten(1).sum(1)
-            best = best.maximum(
-                common / torch.maximum(crops, moved).flatten(1).sum(1).clamp(min=1e-6)
-            )
+            best = best.maximum(common / torch.maximum(crops, moved).flatten(1).sum(1).clamp(min=1e-6))
     return best
 
 
@@ -44,10 +42,10 @@ def shape_kept(observed: Sequence[Observation], first: Tensor | None = None) -> 
     first = first_shapes(observed) if first is None else first
     frames = observed[0].shapes.shape[1]
     shapes = torch.cat([one.shapes[0] for one in observed])
-    kept = overlap(shapes, first.repeat_interleave(frames, 0)).unflatten(0, (-1, frames))
+    overlaps = overlap(shapes, first.repeat_interleave(frames, 0)).unflatten(0, (-1, frames))
     clear = torch.stack([one.clear[0] for one in observed]).float()
     clear[torch.arange(len(clear)), clear.argmax(1)] = 0  # the first is itself
-    return (kept * clear).sum(1) / clear.sum(1).clamp(min=1)
+    return (overlaps * clear).sum(1) / clear.sum(1).clamp(min=1)
 
 
 def hand_variety(observed: Sequence[Observation]) -> Tensor:

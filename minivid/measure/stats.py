@@ -46,9 +46,7 @@ def balance(labels: Tensor, classes: int) -> Interval:
     """
     counts = torch.bincount(labels, minlength=classes).double()
     if counts.sum() < 5 * classes:
-        raise ValueError(
-            f"{int(counts.sum())} labels for {classes} classes: at least {5 * classes}."
-        )
+        raise ValueError(f"{int(counts.sum())} labels for {classes} classes: at least {5 * classes}.")
     expected = counts.sum() / classes
     chance = chance_above((counts - expected).square().sum().item() / expected.item(), classes - 1)
     return Interval(chance, chance, chance)
@@ -76,12 +74,12 @@ def median(values: Tensor, seed: int = 0, resamples: int = 2000) -> Interval:
     return _resampled(values, lambda x: x.flatten(1).nanmedian(1).values, seed, resamples)
 
 
-def ratio(part: Tensor, whole: Tensor) -> Interval:
-    """The sum of parts by the sum of wholes, (n,) of each clip; its interval by resampling clips.
+def ratio(part: Tensor, total: Tensor) -> Interval:
+    """The sum of parts by the sum of totals, (n,) of each clip; its interval by resampling clips.
 
     So a proportion of things of which some share a clip, and are not independent.
     """
-    counts = torch.stack([part, whole], -1)
+    counts = torch.stack([part, total], -1)
     return _resampled(counts, lambda counts: _ratio(counts.sum(1)), seed=0, resamples=2000)
 
 
@@ -103,9 +101,7 @@ def jackknife(statistic: Callable[..., float], *samples: Tensor) -> Interval:
     """
     groups = GROUPS
     if min(map(len, samples)) < groups:
-        raise ValueError(
-            f"{min(map(len, samples))} samples in {groups} groups: give at least that many."
-        )
+        raise ValueError(f"{min(map(len, samples))} samples in {groups} groups: give at least that many.")
     value = statistic(*samples)
     left = []
     for group in range(groups):

@@ -69,8 +69,7 @@ def visible_events(observed: Sequence[Observation], min_bend: float | None = Non
     min_bend: as of `motion.nearest_flight`.
     """
     positions, clear, reach = (
-        torch.cat([getattr(one, key) for one in observed])
-        for key in ("positions", "clear", "reach")
+        torch.cat([getattr(one, key) for one in observed]) for key in ("positions", "clear", "reach")
     )
     times = frame_times(positions.shape[1])
     hits = iter(motion.nearest_flight(positions, times, clear, reach, min_bend).hits)
@@ -84,8 +83,8 @@ def _visible(observed: Observation, hits: list[Tensor]) -> Visible:
     order = seconds.argsort()
     pairs = sorted(zip(digits, observed.brightness, strict=True), key=lambda one: _varies(one[1]))
     brightness = dict(pairs)  # of two 3s, that of the one that changes more
-    apart = (observed.positions[0] - observed.positions[-1]).abs()
-    crosses = len(digits) > 1 and bool((apart < torch.tensor(CROSSING)).all(-1).any())
+    gap = (observed.positions[0] - observed.positions[-1]).abs()
+    crosses = len(digits) > 1 and bool((gap < torch.tensor(CROSSING)).all(-1).any())
     return Visible(Events(seconds[order], owners[order]), brightness, len(digits), crosses)
 
 
@@ -128,8 +127,7 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
         rows[key] = row(f1, floor.value)
     for kind, is_kind in KINDS.items():
         some, chance = (
-            [pair for pair, one in zip(clips, seen, strict=True) if is_kind(one)]
-            for clips in (ours, others)
+            [pair for pair, one in zip(clips, seen, strict=True) if is_kind(one)] for clips in (ours, others)
         )
         if len(some) > 1 and any(len(events.seconds) for pair in some for events in pair):
             f1, floor = (stats.f1(*_counts(clips, FRAME, False)) for clips in (some, chance))
@@ -152,9 +150,7 @@ def match_events(seen: Tensor, heard: Tensor, within: float) -> Tensor:
     times or a distance that are no numbers, and for a negative distance.
     """
     if not within >= 0 or not (seen.isfinite().all() and heard.isfinite().all()):
-        raise ValueError(
-            f"events within {within} seconds: give a number from 0, and times that are finite."
-        )
+        raise ValueError(f"events within {within} seconds: give a number from 0, and times that are finite.")
     found, k, m = [], 0, 0
     while k < len(seen) and m < len(heard):
         delay = (heard[m] - seen[k]).item()
@@ -192,9 +188,7 @@ def _pairs(clips: list[tuple[Events, Events]]) -> tuple[Tensor, tuple[Tensor, Te
             for free, numbers, column in zip(left, own, found.T, strict=True):
                 free[numbers[column]] = False
             pairs += [(own[0][k], own[1][m]) for k, m in found]
-        delays.append(
-            torch.tensor([(strokes.seconds[m] - hits.seconds[k]).item() for k, m in pairs])
-        )
+        delays.append(torch.tensor([(strokes.seconds[m] - hits.seconds[k]).item() for k, m in pairs]))
         right.append(sum(bool(hits.digits[k] == strokes.digits[m]) for k, m in pairs))
     padded = torch.nn.utils.rnn.pad_sequence(delays, True, math.nan)
     return padded, (torch.tensor(right), torch.tensor([len(one) for one in delays]))
@@ -207,9 +201,7 @@ class Envelope(NamedTuple):
     delay: float
 
 
-def envelope_correlation(
-    brightness: Tensor, seconds: Tensor, loudness: Tensor, rate: float
-) -> Envelope:
+def envelope_correlation(brightness: Tensor, seconds: Tensor, loudness: Tensor, rate: float) -> Envelope:
     """How a digit's brightness, (f,) at certain seconds, goes with the loudness of its hum, (m,).
 
     rate: loudnesses a second, the first at second 0. The delay is the one, of up to half a second either
@@ -234,9 +226,7 @@ def _envelopes(seen: list[Visible], heard: list[Transcription], frames: int) -> 
     times = frame_times(frames)
     return torch.tensor(
         [
-            envelope_correlation(
-                one.brightness[digit], times, other.hums[digit], HUM_RATE
-            ).correlation
+            envelope_correlation(one.brightness[digit], times, other.hums[digit], HUM_RATE).correlation
             for one, other in zip(seen, heard, strict=True)
             for digit in sorted(other.humming & one.brightness.keys())
         ]

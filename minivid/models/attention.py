@@ -81,9 +81,7 @@ class QKNormAttention(nn.Module):
         attention_mask: Tensor | None = None,
     ) -> Tensor:
         q = rearrange(self.query(x), "b n (heads d) -> b heads n d", d=HEAD_DIM)
-        k, v = rearrange(
-            self.key_value(context), "b m (two heads d) -> two b heads m d", two=2, d=HEAD_DIM
-        )
+        k, v = rearrange(self.key_value(context), "b m (two heads d) -> two b heads m d", two=2, d=HEAD_DIM)
         with torch.autocast(x.device.type, enabled=False):
             if x.device.type == "cpu":
                 q, k = q.float(), k.float()

@@ -134,9 +134,7 @@ class VideoCodec(Codec):
     def to_grid(self, clip: Tensor) -> Tensor:
         """Raises ValueError for sizes that do not fit."""
         if clip.ndim != 5 or clip.shape[1] != 3:
-            raise ValueError(
-                f"clips of shape {tuple(clip.shape)}: this codec takes (b, 3, f, h, w)."
-            )
+            raise ValueError(f"clips of shape {tuple(clip.shape)}: this codec takes (b, 3, f, h, w).")
         frames, height, width = clip.shape[2:]
         if frames % FRAMES_PER_LATENT != 1 or height % self.patch or width % self.patch:
             raise ValueError(
@@ -147,15 +145,11 @@ class VideoCodec(Codec):
             -1, -1, FRAMES_PER_LATENT - 1, -1, -1
         )  # the first fills a latent alone
         squares = "b c (f k) (h p) (w q) -> b (c k p q) f h w"
-        return rearrange(
-            torch.cat([repeated, clip], 2), squares, k=FRAMES_PER_LATENT, **self._square
-        )
+        return rearrange(torch.cat([repeated, clip], 2), squares, k=FRAMES_PER_LATENT, **self._square)
 
     def from_grid(self, grid: Tensor) -> Tensor:
         squares = "b (c k p q) f h w -> b c (f k) (h p) (w q)"
-        return rearrange(grid, squares, k=FRAMES_PER_LATENT, **self._square)[
-            :, :, FRAMES_PER_LATENT - 1 :
-        ]
+        return rearrange(grid, squares, k=FRAMES_PER_LATENT, **self._square)[:, :, FRAMES_PER_LATENT - 1 :]
 
     @property
     def _square(self) -> dict[str, int]:

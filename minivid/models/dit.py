@@ -118,9 +118,7 @@ class DiT(nn.Module):
         """
         x = self.stem(x_t) + self.border(border_features(positions))
         conditioning = silu(self.time(t) + self.pooled_text(text.pooled))
-        context = Context(
-            rope_angles(positions), self.text(text.embeddings), attention_mask, text.mask
-        )
+        context = Context(rope_angles(positions), self.text(text.embeddings), attention_mask, text.mask)
         x, hidden = self.run_blocks(x, self.modulation(conditioning), context)
         scale, shift = self.final_modulation(conditioning).chunk(2, -1)
         y = self.out(Modulation(shift, scale).apply(x))

@@ -116,9 +116,7 @@ def time_features(positions: Tensor) -> Tensor:
     return fourier_features(positions[..., :1], angular_rates(*TIME_PERIODS, TIME_RATES))
 
 
-def _per_token(
-    conditioning: Sequence[Tensor], layers: Sequence[nn.Module], counts: Sequence[int]
-) -> Tensor:
+def _per_token(conditioning: Sequence[Tensor], layers: Sequence[nn.Module], counts: Sequence[int]) -> Tensor:
     """Each kind's layer on its conditioning, (b, 1, d) or one a token: (b, n + m, …)."""
     made = zip(conditioning, layers, counts, strict=True)
     return torch.cat([layer(given).expand(-1, n, -1) for given, layer, n in made], 1)

@@ -48,9 +48,7 @@ def unpatchify(tokens: Tensor, grid: Sequence[int], patch: Patch) -> Tensor:
             f"tokens of {tokens.shape[2]} numbers: a patch of {_sides(patch)} holds {pf * ph * pw} latents, "
             "so their width is a multiple of that."
         )
-    return rearrange(
-        tokens, "b (f h w) (c p q r) -> b c (f p) (h q) (w r)", f=f, h=h, p=pf, q=ph, r=pw
-    )
+    return rearrange(tokens, "b (f h w) (c p q r) -> b c (f p) (h q) (w r)", f=f, h=h, p=pf, q=ph, r=pw)
 
 
 def positions(grid: Sequence[int], patch: Patch, stride: int) -> Tensor:
@@ -98,9 +96,7 @@ def audio_positions(n: int, patch: int) -> Tensor:
 
     A sound is nowhere: all but the seconds are 0.
     """
-    seconds = (
-        (torch.arange(n // patch) + 0.5) * patch / (AUDIO_LATENTS_PER_FRAME * FRAMES_PER_SECOND)
-    )
+    seconds = (torch.arange(n // patch) + 0.5) * patch / (AUDIO_LATENTS_PER_FRAME * FRAMES_PER_SECOND)
     return torch.nn.functional.pad(seconds[:, None], (0, 4))
 
 
@@ -165,9 +161,7 @@ def same_clip_mask(one: Tensor, other: Tensor) -> Tensor:
 
 def _check(grid: Sequence[int], patch: Patch) -> None:
     if len(grid) != 3:
-        raise ValueError(
-            f"latents with {len(grid)} sides: give (b, c, f, h, w), three sides after c."
-        )
+        raise ValueError(f"latents with {len(grid)} sides: give (b, c, f, h, w), three sides after c.")
     if any(side % size for side, size in zip(grid, patch, strict=True)):
         near = [max(size, side // size * size) for side, size in zip(grid, patch, strict=True)]
         raise ValueError(

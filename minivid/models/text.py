@@ -45,9 +45,7 @@ class Tokenizer:
         for row, sentence in zip(rows, sentences, strict=True):
             parts = self.split(sentence)
             if len(parts) > MAX_LENGTH:
-                raise ValueError(
-                    f"{len(parts)} words in {quote.repr(sentence)}: at most {MAX_LENGTH}."
-                )
+                raise ValueError(f"{len(parts)} words in {quote.repr(sentence)}: at most {MAX_LENGTH}.")
             row[: len(parts)] = torch.tensor([self._look_up(part, sentence) for part in parts])
         return rows
 
@@ -59,9 +57,7 @@ class Tokenizer:
         if word not in self.number:
             near = difflib.get_close_matches(word, self.words, 3, 0.5)
             advice = f"nearest: {', '.join(near)}" if near else "known are those of the captions"
-            raise ValueError(
-                f"the word {quote.repr(word)} in {quote.repr(sentence)} is not known; {advice}."
-            )
+            raise ValueError(f"the word {quote.repr(word)} in {quote.repr(sentence)} is not known; {advice}.")
         return self.number[word]
 
 

@@ -118,9 +118,7 @@ class TextToAudioVideo(TextToVideo):
     def build_heads(self) -> None:
         config = self.config
         latents = config.patch[0] * FRAMES_PER_LATENT * AUDIO_LATENTS_PER_FRAME, config.audio_patch
-        self.event_heads = nn.ModuleList(
-            alignment_head(config.width, n * EVENT_DIM) for n in latents
-        )
+        self.event_heads = nn.ModuleList(alignment_head(config.width, n * EVENT_DIM) for n in latents)
 
     def forward(
         self, x_t: Pair, t: Pair, tokens: Tensor, return_alignment: bool = False
@@ -146,10 +144,7 @@ class TextToAudioVideo(TextToVideo):
             self.attention_mask(*map(len, positions)),
             return_hidden=True,
         )
-        velocity = (
-            patches.unpatchify(video, grid, patch),
-            patches.unpatchify_audio(audio, audio_patch),
-        )
+        velocity = (patches.unpatchify(video, grid, patch), patches.unpatchify_audio(audio, audio_patch))
         return (velocity, self._events(hidden)) if return_alignment else velocity
 
     def _events(self, hidden: Pair) -> Pair:

@@ -223,8 +223,7 @@ class SpacetimeTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         f, h, w = x.shape[2:]
         frame, row, column = (
-            axis(torch.arange(n, device=x.device) / 64)
-            for axis, n in zip(self.axes, (f, h, w), strict=True)
+            axis(torch.arange(n, device=x.device) / 64) for axis, n in zip(self.axes, (f, h, w), strict=True)
         )
         position = frame[:, None, None] + row[:, None] + column
         tokens = rearrange(x, "b c f h w -> b (f h w) c") + position.flatten(0, 2)

@@ -13,11 +13,7 @@ from minivid.formats import frame_times
 from minivid.models.attention import TimeEmbedding, TransformerLayer
 from minivid.world import scene
 
-SIZE, GRID, WINDOW = (
-    64,
-    16,
-    28,
-)  # pixels of a frame, cells of its map, pixels of a window around a digit
+SIZE, GRID, WINDOW = (64, 16, 28)  # pixels of a frame, cells of its map, pixels of a window around a digit
 COLOURS, HEADINGS = tuple(scene.COLOURS), tuple(scene.HEADINGS)
 ANSWERS = {"heading": HEADINGS, "hums": (False, True), "followed": (False, True), "camera": scene.CAMERAS,
            "light": scene.LIGHTS, "style": scene.STYLES, "slow_motion": (False, True)}  # fmt: skip
@@ -37,11 +33,11 @@ class SecondJudge(nn.Module):
         self.frames = nn.Sequential(_conv(3, 24, 5, 2), _conv(24, 48, 3, 2), _conv(48, 48))
         self.where = nn.Conv2d(48, len(COLOURS), 1)
         self.there = nn.Linear(1, 1)
-        self.whole = nn.Sequential(_conv(48, 32, 3, 2), nn.Flatten(), nn.Linear(32 * 64, width))
+        self.summary = nn.Sequential(_conv(48, 32, 3, 2), nn.Flatten(), nn.Linear(32 * 64, width))
         self.token, self.time = nn.Linear(width + 48 + 2, width), TimeEmbedding(width)
         self.layers = nn.ModuleList(TransformerLayer(width, 4) for _ in range(2))
         self.answers = nn.ModuleDict({key: nn.Linear(width, len(a)) for key, a in ANSWERS.items()})
-        self.edges, self.colour = _conv(3, 32), nn.Embedding(len(COLOURS), 32)
+        self.stem, self.colour = _conv(3, 32), nn.Embedding(len(COLOURS), 32)
         self.digit = nn.Sequential(
             nn.MaxPool2d(2), _conv(32, 64), nn.MaxPool2d(2), _conv(64, 96), nn.Flatten(),
             nn.Linear(96 * (WINDOW // 4) ** 2, 11),
@@ -50,9 +46,7 @@ class SecondJudge(nn.Module):
     def find(self, video: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Maps of features (b, f, 48, y, x), logits of where each colour is (b, f, colours, y x), and of
         whether it is there at all (b, colours)."""
-        maps = self.frames(rearrange(video, "b c f h w -> (b f) c h w")).unflatten(
-            0, (len(video), -1)
-        )
+        maps = self.frames(rearrange(video, "b c f h w -> (b f) c h w")).unflatten(0, (len(video), -1))
         where = self.where(maps.flatten(0, 1)).flatten(2).unflatten(0, maps.shape[:2])
         return maps, where, self.there(where.amax(-1).mean(1)[..., None])[..., 0]
 
@@ -68,10 +62,8 @@ class SecondJudge(nn.Module):
         cells = (torch.arange(GRID) + 0.5) / GRID * 2 - 1
         at = torch.stack([heat.sum(2) @ cells, heat.sum(3) @ cells], -1)  # (n, f, 2) in [-1, 1]
         local = torch.einsum("nfyx,nfcyx->nfc", heat, maps[clips].float())
-        whole = self.whole(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])[clips]
-        x = self.token(torch.cat([whole, local, at], -1)) + self.time(
-            frame_times(at.shape[1]).float()
-        )
+        summary = self.summary(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])[clips]
+        x = self.token(torch.cat([summary, local, at], -1)) + self.time(frame_times(at.shape[1]).float())
         for layer in self.layers:
             x = layer(x)
         logits = {key: head(x.mean(1)).float() for key, head in self.answers.items()}
@@ -81,7 +73,7 @@ class SecondJudge(nn.Module):
         frames = rearrange(video[:, :, read], "b c f h w -> b f c h w")[clips]
         windows = grid_sample(frames.flatten(0, 1), grid.flatten(0, 1), align_corners=False)
         tint = repeat(self.colour(colours), "n c -> (n f) c 1 1", f=at.shape[1])
-        named = self.digit(self.edges(windows) + tint).float().unflatten(0, at.shape[:2])
+        named = self.digit(self.stem(windows) + tint).float().unflatten(0, at.shape[:2])
         digits, trust = named[..., :10].log_softmax(-1), named[..., 10:].softmax(1)
         return logits | {"digit": (digits * trust).sum(1)}
 
@@ -91,9 +83,7 @@ class SecondJudge(nn.Module):
         video = resized(video)
         found = self.find(video)
         top = found[2].topk(2, 1)
-        rows = [
-            (i, k) for i in range(len(video)) for k in range(2) if k == 0 or top.values[i, k] > 0
-        ]
+        rows = [(i, k) for i in range(len(video)) for k in range(2) if k == 0 or top.values[i, k] > 0]
         clips = torch.tensor([i for i, _ in rows])
         colours = torch.stack([top.indices[i, k] for i, k in rows])
         logits = self(found, video, clips, colours)
@@ -102,11 +92,11 @@ class SecondJudge(nn.Module):
             own = (clips == clip).nonzero()[:, 0].tolist()
             words = {key: ANSWERS[key][int(logits[key][own].mean(0).argmax())] for key in ANSWERS
                      if key not in OF_A_DIGIT}  # fmt: skip
-            follow = max(own, key=lambda k: logits["followed"][k].diff().item())
+            tracked = max(own, key=lambda k: logits["followed"][k].diff().item())
             subjects = tuple(
                 scene.Subject(int(logits["digit"][k].argmax()), COLOURS[colours[k]],
                               *(ANSWERS[key][int(logits[key][k].argmax())] for key in ("heading", "hums")),
-                              words["camera"] == "track" and k == follow)
+                              words["camera"] == "track" and k == tracked)
                 for k in own
             )  # fmt: skip
             descriptions.append(scene.Description(subjects, **words))

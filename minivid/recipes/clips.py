@@ -25,9 +25,7 @@ GUIDANCE, STEPS = 3.0, 8
 
 
 def draw_batch(
-    config: TrainConfig,
-    rng: torch.Generator,
-    encode_text: Callable[[Sequence[str]], Tensor] = encode_prompts,
+    config: TrainConfig, rng: torch.Generator, encode_text: Callable[[Sequence[str]], Tensor] = encode_prompts
 ) -> tuple[Tensor, ...]:
     """Clips of the easy world (b, 3, 17, 32, 32) and their captions, encoded (b, d); none held out."""
     scenes = held_out.draw_scenes(config.batch_size, rng)

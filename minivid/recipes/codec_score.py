@@ -36,9 +36,7 @@ def _displacement(before: Observation, after: Observation) -> Tensor:
     pairs = zip(after.description.subjects, after.positions, strict=True)
     where = {one.colour: at for one, at in pairs}
     pairs = zip(before.description.subjects, before.positions, strict=True)
-    gaps = [
-        (at - where[one.colour]).norm(dim=-1).mean() for one, at in pairs if one.colour in where
-    ]
+    gaps = [(at - where[one.colour]).norm(dim=-1).mean() for one, at in pairs if one.colour in where]
     return torch.stack(gaps) if gaps else torch.empty(0)
 
 

@@ -18,11 +18,7 @@ from minivid.training import TrainConfig
 from minivid.world import held_out, random_scenes, render, scene
 
 WIDTH = 64
-OF_DIGITS = {
-    "digit": scene.DIGITS,
-    "colour": tuple(scene.COLOURS),
-    "heading": tuple(scene.HEADINGS),
-}
+OF_DIGITS = {"digit": scene.DIGITS, "colour": tuple(scene.COLOURS), "heading": tuple(scene.HEADINGS)}
 OF_ALL = {"camera": scene.CAMERAS, "light": scene.LIGHTS, "style": scene.STYLES}
 OF_ALL["slow_motion"] = (False, True)
 
@@ -33,25 +29,19 @@ class ClipClassifier(nn.Module):
     def __init__(self):
         super().__init__()
         self.frames = nn.Conv2d(3, 24, 3, 2, 1)
-        self.convs = nn.ModuleList(
-            nn.Conv3d(a, b, 3, 2, 1) for a, b in ((24, 32), (32, 48), (48, WIDTH))
-        )
+        self.convs = nn.ModuleList(nn.Conv3d(a, b, 3, 2, 1) for a, b in ((24, 32), (32, 48), (48, WIDTH)))
         self.norms = nn.ModuleList(nn.GroupNorm(8, n) for n in (24, 32, 48, WIDTH))
-        self.mix = nn.Linear(WIDTH * 2 * 2 * 3, WIDTH)
-        self.heads = nn.ModuleDict(
-            {k: nn.Linear(WIDTH, len(a)) for k, a in (OF_DIGITS | OF_ALL).items()}
-        )
+        self.project = nn.Linear(WIDTH * 2 * 2 * 3, WIDTH)
+        self.heads = nn.ModuleDict({k: nn.Linear(WIDTH, len(a)) for k, a in (OF_DIGITS | OF_ALL).items()})
 
     def features(self, video: Tensor) -> Tensor:
         """video: (b, 3, f, h, w) -> (b, WIDTH), of any size and length."""
         video = adaptive_avg_pool3d(video, (video.shape[2], 32, 32))
         x = self.frames(rearrange(video, "b c f h w -> (b f) c h w"))
-        x = nn.functional.silu(
-            self.norms[0](rearrange(x, "(b f) c h w -> b c f h w", b=len(video)))
-        )
+        x = nn.functional.silu(self.norms[0](rearrange(x, "(b f) c h w -> b c f h w", b=len(video))))
         for conv, norm in zip(self.convs, self.norms[1:], strict=True):
             x = nn.functional.silu(norm(conv(x)))
-        return torch.tanh(self.mix(adaptive_avg_pool3d(x, (3, 2, 2)).flatten(1)))
+        return torch.tanh(self.project(adaptive_avg_pool3d(x, (3, 2, 2)).flatten(1)))
 
     def forward(self, video: Tensor) -> dict[str, Tensor]:
         x = self.features(video)
@@ -62,9 +52,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     """Clips of the directed world, which digits, colours and headings are there, and the other words."""
     scenes = random_scenes.draw_scenes(config.batch_size, rng, random_scenes.DIRECTED)
     there = [
-        torch.tensor(
-            [[one in {getattr(b, key) for b in s.bodies} for one in among] for s in scenes]
-        )
+        torch.tensor([[one in {getattr(b, key) for b in s.bodies} for one in among] for s in scenes])
         for key, among in OF_DIGITS.items()
     ]
     words = [[among.index(getattr(s, key)) for s in scenes] for key, among in OF_ALL.items()]
@@ -100,9 +88,7 @@ def score(made: ClipClassifier, n: int, seed: int) -> dict:
     missing = [k for k, one in enumerate(scenes[2::3]) if one.bodies[0].colour != "red"]
     clips = {"real": real, "other": other, "shuffled": adherence.shuffle_frames(wrong, seed),
              "static": wrong[:, :, :1].expand_as(wrong), "no_red": wrong[missing]}  # fmt: skip
-    clouds = {
-        k: torch.cat([made.features(part) for part in v.split(100)]) for k, v in clips.items()
-    }
+    clouds = {k: torch.cat([made.features(part) for part in v.split(100)]) for k, v in clips.items()}
     table, theirs = {}, clouds.pop("real")
     for name, distance in (("toy_kid", stats.kernel_distance), ("toy_fvd", stats.frechet)):
         if name == "toy_kid" or n > 2 * WIDTH:

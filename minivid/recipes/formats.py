@@ -39,9 +39,7 @@ def scenes_of(n: int, shape: Format) -> list[scene.Scene]:
 
 
 @functools.cache
-def training_set(
-    n: int, shape: Format, size: int = DEFAULT_FORMAT.width
-) -> tuple[Tensor, list[scene.Scene]]:
+def training_set(n: int, shape: Format, size: int = DEFAULT_FORMAT.width) -> tuple[Tensor, list[scene.Scene]]:
     """Latents to train on and their scenes; size: what is 32 pixels in the format."""
     scenes, scaled = scenes_of(n, shape), shape.scaled(size)
     make = functools.partial(render.in_format, shape=scaled)

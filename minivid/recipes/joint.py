@@ -90,9 +90,7 @@ def build(size: int = DEFAULT_FORMAT.width) -> TextToAudioVideo:
     return init_from_video(TextToAudioVideo(pipeline.joint_config(size)), size)
 
 
-def init_from_video(
-    network: TextToAudioVideo, size: int = DEFAULT_FORMAT.width
-) -> TextToAudioVideo:
+def init_from_video(network: TextToAudioVideo, size: int = DEFAULT_FORMAT.width) -> TextToAudioVideo:
     """The network with the weights of `video` of that size; audio begins with copies of video's layers."""
     video_network = TextToVideo(pipeline.video_config(size))
     state = weights.load(pipeline.sized_name("video", size), video_network).state_dict()

@@ -52,11 +52,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     crops = crops + 0.06 * torch.randn(crops.shape, generator=rng)
     more_digits = torch.tensor([one.bodies[0].digit for one in near])
     more_styles = torch.tensor([scene.STYLES.index(one.style) for one in near])
-    return (
-        crops,
-        torch.cat([digits[visible], more_digits]),
-        torch.cat([styles[visible], more_styles]),
-    )
+    return (crops, torch.cat([digits[visible], more_digits]), torch.cat([styles[visible], more_styles]))
 
 
 def loss(network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
@@ -95,11 +91,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
 FULL, DIRECTED = random_scenes.FULL, random_scenes.DIRECTED
 WORLDS = (("", FULL, 32), ("easy_", random_scenes.EASY, 32), ("directed_", DIRECTED, 32),
           ("directed_64_", DIRECTED, 64))  # fmt: skip
-WORDS = (
-    ("track", "camera", "track"),
-    ("above", "camera", "from above"),
-    ("slow", "slow_motion", True),
-)
+WORDS = (("track", "camera", "track"), ("above", "camera", "from above"), ("slow", "slow_motion", True))
 
 
 def read(

@@ -37,11 +37,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
 
 
 def pick(
-    cached: Sequence[Tensor],
-    scenes: list[scene.Scene],
-    n: int,
-    rng: torch.Generator,
-    encode_text: EncodeText,
+    cached: Sequence[Tensor], scenes: list[scene.Scene], n: int, rng: torch.Generator, encode_text: EncodeText
 ) -> tuple[Tensor, ...]:
     """n scenes at random: of each kind of cached latents theirs, and captions, some empty, encoded."""
     which = torch.randint(len(scenes), (n,), generator=rng)

@@ -14,11 +14,7 @@ def expected_seconds(names: Sequence[str], at: str) -> dict[str, float]:
     there is none, the model may take as long as that of usual clips, or else as most.
     """
     cards = {name: card for name in recipes.RECIPES if (card := _nearest_card(name)).get("flops")}
-    paces = {
-        name: card["seconds"] / card["flops"]
-        for name, card in cards.items()
-        if card.get("scale") == at
-    }
+    paces = {name: card["seconds"] / card["flops"] for name, card in cards.items() if card.get("scale") == at}
     seconds = {}
     for name in cards.keys() & set(names) if paces else ():
         config, before = recipes.config_of(name, at), cards[name]["config"]

@@ -39,9 +39,7 @@ def quiz(scenes: Sequence[scene.Scene], rng: torch.Generator) -> tuple[Tensor, .
     by_colour = torch.rand(len(descriptions), 2, generator=rng) < 0.5
     questions = torch.zeros(len(descriptions), 2, dtype=torch.long)
     sentence_answers, subjects = attribute_codes(descriptions).split([5, 10], 1)
-    sentence_answers = sentence_answers[
-        :, :4
-    ]  # the full world knows no slow motion, and no tracking
+    sentence_answers = sentence_answers[:, :4]  # the full world knows no slow motion, and no tracking
     subjects = subjects.unflatten(1, (2, 5))[..., :4]
     subjects[..., 3].clamp_(min=0)  # a digit that is not called humming does not hum
     answers = torch.full_like(subjects, NOT_SAID)
@@ -83,9 +81,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     known = answers != NOT_SAID
     return {
         key: proportion_row(
-            (found == answers)[..., k][known[..., k]],
-            (found.flip(1) == answers)[..., k][known[..., k]],
-            1.0,
+            (found == answers)[..., k][known[..., k]], (found.flip(1) == answers)[..., k][known[..., k]], 1.0
         )
         for k, key in enumerate(("digit", "colour", "heading", "hums"))
     }

@@ -33,8 +33,7 @@ class Recipe:
 def resized(recipe: Recipe, size: int, what: str, **changes) -> Recipe:
     """The recipe for clips of another size, which its build, draw_batch and score take as `size`."""
     build, draw_batch, score = (
-        functools.partial(part, size=size)
-        for part in (recipe.build, recipe.draw_batch, recipe.score)
+        functools.partial(part, size=size) for part in (recipe.build, recipe.draw_batch, recipe.score)
     )
     return replace(recipe, what=what, build=build, draw_batch=draw_batch, score=score, **changes)
 

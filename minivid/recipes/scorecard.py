@@ -44,9 +44,7 @@ def code_alone(source: str) -> str:
     """Python source without docstrings and comments, laid out in one way."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
 
@@ -70,8 +68,6 @@ def filled(rows: list[dict], scores: dict[str, dict]) -> list[dict]:
     for row in rows:
         score = scores.get(row["model"], {row["key"]: {}})
         if row["key"] not in score:
-            raise ValueError(
-                f"{row['model']} has no {row['key']!r} in its score: {', '.join(score)}."
-            )
+            raise ValueError(f"{row['model']} has no {row['key']!r} in its score: {', '.join(score)}.")
         made.append(row | score[row["key"]])
     return made

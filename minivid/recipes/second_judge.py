@@ -30,25 +30,22 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     seconds = frame_times(DEFAULT_FORMAT.frames)
     centre, view = render.camera_paths(scenes, seconds)
     rows = [(i, k) for i, one in enumerate(scenes) for k in range(len(one.bodies))]
-    places = torch.stack(
+    positions = torch.stack(
         [(scenes[i].positions(seconds)[k] - centre[i]) / view[i][:, None] for i, k in rows]
     )
     subjects = [(scenes[i].describe(), scenes[i].describe().subjects[k]) for i, k in rows]
     answers = [[a.index(getattr(s if key in OF_A_DIGIT else d, key)) for key, a in ANSWERS.items()]
                for d, s in subjects]  # fmt: skip
-    told = [
-        [i, COLOURS.index(s.colour), s.digit, *a]
-        for (i, _), (_, s), a in zip(rows, subjects, answers)
-    ]
-    return resized(video), torch.tensor(told), places.float()
+    labels = [[i, COLOURS.index(s.colour), s.digit, *a] for (i, _), (_, s), a in zip(rows, subjects, answers)]
+    return resized(video), torch.tensor(labels), positions.float()
 
 
 def loss(network: SecondJudge, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
     """Cross-entropy of every answer, of where each colour is, and of which colours are there."""
-    video, told, places = batch
-    clips, colours, digits, *answers = told.T
+    video, labels, positions = batch
+    clips, colours, digits, *answers = labels.T
     found = network.find(video)
-    cells = ((places + 0.5) * GRID).long().clamp(0, GRID - 1)
+    cells = ((positions + 0.5) * GRID).long().clamp(0, GRID - 1)
     where = found[1][clips, :, colours].float().flatten(0, 1)
     total = cross_entropy(where, (cells[..., 1] * GRID + cells[..., 0]).flatten())
     there = torch.zeros(found[2].shape).index_put((clips, colours), torch.ones(len(clips)))
@@ -69,15 +66,11 @@ def score(network: SecondJudge, n: int, seed: int) -> dict:
         ours = [agreement(a, b) for a, b in zip(asked, read, strict=True)]
         floor = [agreement(a, b) for a, b in zip(asked, read[1:] + read[:1], strict=True)]
         for key in ours[0]:
-            table[prefix + key] = proportion_row(
-                [one[key] for one in ours], [one[key] for one in floor]
-            )
+            table[prefix + key] = proportion_row([one[key] for one in ours], [one[key] for one in floor])
     return table
 
 
-CONFIG = TrainConfig(
-    steps=7000, batch_size=24, learning_rate=1.5e-3, ema=0.998, seed=7, precision="bf16"
-)
+CONFIG = TrainConfig(steps=7000, batch_size=24, learning_rate=1.5e-3, ema=0.998, seed=7, precision="bf16")
 
 RECIPE = Recipe(
     what="reads whole clips by a network alone, and so checks the judge",

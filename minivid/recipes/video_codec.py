@@ -39,10 +39,7 @@ def draw_clips(
 
 
 def loss(
-    network: codec.VideoCodec,
-    batch: tuple[Tensor, ...],
-    rng: torch.Generator,
-    kl_weight: float = KL,
+    network: codec.VideoCodec, batch: tuple[Tensor, ...], rng: torch.Generator, kl_weight: float = KL
 ) -> Tensor:
     """Absolute and squared error, coloured pixels counted for more, and a little KL.
 
@@ -100,9 +97,7 @@ RECIPE = Recipe(
     draw_batch=draw_batch,
     loss=loss,
     configs={
-        "laptop": TrainConfig(
-            24_000, 8, learning_rate=1.5e-3, muon_lr=0.015, cooldown=0.8, precision="bf16"
-        ),
+        "laptop": TrainConfig(24_000, 8, learning_rate=1.5e-3, muon_lr=0.015, cooldown=0.8, precision="bf16"),
         "gpu": TrainConfig(20_000, 64, learning_rate=2e-3, muon_lr=0.02, precision="bf16"),
     },
     score=score,

@@ -55,9 +55,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
             own = torch.arange(64)
             right.append(choice == own)
             floor.append(choice.roll(1) == own)
-        table[prefix + "retrieval"] = proportion_row(
-            torch.cat(right)[:n], torch.cat(floor)[:n], 1.0
-        )
+        table[prefix + "retrieval"] = proportion_row(torch.cat(right)[:n], torch.cat(floor)[:n], 1.0)
     return table
 
 

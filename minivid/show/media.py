@@ -145,9 +145,7 @@ def _encode(
         raise ValueError(f"fps={fps}: give a whole number of frames a second, from 1.")
     sound = None if audio is None else _sound(audio, seconds=len(frames) / fps)
     # Both codecs store colour for squares of 2 by 2 pixels, so the sides must be even.
-    frames = np.pad(
-        frames, [(0, 0), *((0, side % 2) for side in frames.shape[1:3]), (0, 0)], "edge"
-    )
+    frames = np.pad(frames, [(0, 0), *((0, side % 2) for side in frames.shape[1:3]), (0, 0)], "edge")
     file = io.BytesIO()
     # bitexact, and one thread: the same clip gives the same bytes.
     with av.open(file, "w", format=container, options={"fflags": "bitexact"}) as output:
@@ -156,9 +154,7 @@ def _encode(
         track.pix_fmt = "yuv420p"
         track.codec_context.thread_count = 1
         track.codec_context.colorspace = 6  # SMPTE 170M, which the conversion uses; else guessed
-        sounds = (
-            output.add_stream(audio_codec, rate=48000, layout="mono") if audio is not None else None
-        )
+        sounds = output.add_stream(audio_codec, rate=48000, layout="mono") if audio is not None else None
         for frame in frames:
             output.mux(track.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         output.mux(track.encode())

@@ -20,13 +20,7 @@ from minivid.measure.judge import Judge
 from minivid.pipeline import Pipeline
 from minivid.world import captions, completion, scene
 
-FORMATS = (
-    DEFAULT_FORMAT,
-    Format(17, 32, 48),
-    Format(17, 48, 32),
-    Format(33, 32, 32),
-    Format(9, 32, 32),
-)
+FORMATS = (DEFAULT_FORMAT, Format(17, 32, 48), Format(17, 48, 32), Format(33, 32, 32), Format(9, 32, 32))
 NOT_SAID = "–"
 ROWS = captions.ORDINALS  # of menus: of the first digit, and of the second
 FOLLOW, SLOW = "follow the ", "in slow motion"
@@ -108,13 +102,13 @@ class Playground(ipywidgets.VBox):
         """Offer what can come next, and have the menus say what the sentence says."""
         self.prompt.options = completion.completions(self.prompt.value)
         try:
-            said = _choices(captions.parse(self.prompt.value))
+            choices = _choices(captions.parse(self.prompt.value))
         except ValueError:
             return  # it is not finished, or it is wrong
         if not self._writes:
             self._writes = True
             for key, menu in self.menus.items():
-                menu.value = said.get(key, NOT_SAID)
+                menu.value = choices.get(key, NOT_SAID)
             self._writes = False
 
     def _write(self, change=None) -> None:
@@ -211,9 +205,7 @@ def _described(menus: dict[str, ipywidgets.Dropdown]) -> scene.Description:
     values = {key: None if menu.value == NOT_SAID else menu.value for key, menu in menus.items()}
     camera, subjects = values["all camera"] or "", []
     for row in ROWS:
-        digit, colour, heading, hums = (
-            values[f"{row} {key}"] for key in adherence.SUBJECT_ATTRIBUTES
-        )
+        digit, colour, heading, hums = (values[f"{row} {key}"] for key in adherence.SUBJECT_ATTRIBUTES)
         followed = camera == FOLLOW + row or None
         if row == ROWS[0] or any((digit, colour, heading, hums, followed)):
             number = None if digit is None else int(digit)
@@ -227,13 +219,13 @@ def _described(menus: dict[str, ipywidgets.Dropdown]) -> scene.Description:
     )
 
 
-def _choices(said: scene.Description) -> dict[str, str]:
+def _choices(description: scene.Description) -> dict[str, str]:
     """What the menus show for a description, but for what it leaves unsaid."""
-    found = {"all camera": said.camera, "all light": said.light, "all style": said.style}
-    found["all slow_motion"] = SLOW if said.slow_motion else None
-    if said.camera == "track":
+    found = {"all camera": description.camera, "all light": description.light, "all style": description.style}
+    found["all slow_motion"] = SLOW if description.slow_motion else None
+    if description.camera == "track":
         found["all camera"] = FOLLOW + ROWS[0]
-    for row, one in zip(ROWS, said.subjects, strict=False):
+    for row, one in zip(ROWS, description.subjects, strict=False):
         found[f"{row} digit"] = None if one.digit is None else str(one.digit)
         found |= {f"{row} colour": one.colour, f"{row} heading": one.heading}
         found[f"{row} hums"] = "humming" if one.hums else None

@@ -114,9 +114,7 @@ def step_slider(steps: Sequence[diffusion.Step], captions: Sequence[str]) -> ipy
     return ipywidgets.VBox([knob, level, strip])
 
 
-def choice_slider(
-    choices: Mapping[str, Tensor], captions: Sequence[str], name: str
-) -> ipywidgets.Widget:
+def choice_slider(choices: Mapping[str, Tensor], captions: Sequence[str], name: str) -> ipywidgets.Widget:
     """A slider through clips made beforehand: {its value: clips (b, 3, f, h, w)}."""
     knob = ipywidgets.SelectionSlider(options=list(choices), description=name)
     strip = ipywidgets.Image(format="png", layout={"max_width": "100%"})
@@ -128,9 +126,7 @@ def choice_slider(
     return ipywidgets.VBox([knob, strip])
 
 
-def sound_slider(
-    predictions: Sequence[tuple[Tensor, Tensor]], hits: Sequence[float]
-) -> ipywidgets.Widget:
+def sound_slider(predictions: Sequence[tuple[Tensor, Tensor]], hits: Sequence[float]) -> ipywidgets.Widget:
     """A slider along the sampling trajectory: the clean clip predicted from the noise, to see and to hear.
 
     predictions: of each step, clips (b, 3, f, h, w) and sounds (b, s), the first of which is shown; hits:

@@ -141,17 +141,13 @@ class Run:
             keys = before.keys() | ours.keys()
             changed = {k: (before.get(k), ours.get(k)) for k in sorted(keys)}
             changed = {k: pair for k, pair in changed.items() if pair[0] != pair[1]}
-            raise ValueError(
-                f"{path} was made by another configuration, (then, now): {changed}. {advice}"
-            )
+            raise ValueError(f"{path} was made by another configuration, (then, now): {changed}. {advice}")
         try:
             self.network.load_state_dict(state["network"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise ValueError(
-                f"{path} holds another network or optimizer: {error}. {advice}"
-            ) from error
+            raise ValueError(f"{path} holds another network or optimizer: {error}. {advice}") from error
         self.step, self.loss = state["step"], state["loss"]
         self.began -= state["seconds"]
 

@@ -71,8 +71,6 @@ def compiles(where: torch.device) -> bool:
     try:
         torch.compile(torch.sin)(torch.zeros(8, device=where))
     except Exception as error:
-        warnings.warn(
-            f"torch.compile does not work here, training goes on without: {error}", stacklevel=2
-        )
+        warnings.warn(f"torch.compile does not work here, training goes on without: {error}", stacklevel=2)
         return False
     return True

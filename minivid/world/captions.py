@@ -34,8 +34,7 @@ CAMERA = {
         for way in ("left", "right", "up", "down")
     },
     **{
-        f"zoom {way}": (f"the camera zooms {way}", f"a zoom {way}", f"zooming {way}")
-        for way in ("in", "out")
+        f"zoom {way}": (f"the camera zooms {way}", f"a zoom {way}", f"zooming {way}") for way in ("in", "out")
     },
     "track": ("a tracking shot",),
     "from above": ("seen from above", "an aerial view", "from high above"),
@@ -95,22 +94,22 @@ def write(description: Description, rng: torch.Generator | None = None, keep: fl
             words += [choose(VERBS), choose(DIRECTIONS[one.heading])]
         return _article(" ".join(filter(None, words)))
 
-    said = list(map(subject, description.subjects))
-    clauses = [" and ".join(said)]
+    mentioned = list(map(subject, description.subjects))
+    clauses = [" and ".join(mentioned)]
     followed = [k for k, one in enumerate(description.subjects) if one.followed]
     for attribute, phrases in CLAUSES.items():
         value = getattr(description, attribute)
         if value in phrases and mentions(value):
             if value == "track" and followed:
-                clauses.append(f"{choose(FOLLOWS)} {_refer(said, *followed)}")
+                clauses.append(f"{choose(FOLLOWS)} {_refer(mentioned, *followed)}")
             else:
                 clauses.append(choose(phrases[value]))
     return ", ".join(clauses)
 
 
-def _refer(said: list[str], followed: int) -> str:
+def _refer(mentioned: list[str], followed: int) -> str:
     """How a caption that says these subjects calls one of them again: "the red 3", "the first digit"."""
-    subjects = [_SUBJECT.fullmatch(one) for one in said]
+    subjects = [_SUBJECT.fullmatch(one) for one in mentioned]
     short = " ".join(filter(None, ("the", *subjects[followed].group("colour", "digit"))))
     return short if _referred(short, subjects) == [followed] else f"the {ORDINALS[followed]} digit"
 
@@ -126,8 +125,8 @@ def _referred(text: str, subjects: list[re.Match]) -> list[int]:
         raise _UnknownError(text)
     found = []
     for k, one in enumerate(subjects):
-        same_digit = meant["digit"] == "digit" or _number(meant["digit"]) == _number(one["digit"])
-        if same_digit and meant["colour"] in (None, one["colour"]):
+        digits_agree = meant["digit"] == "digit" or _number(meant["digit"]) == _number(one["digit"])
+        if digits_agree and meant["colour"] in (None, one["colour"]):
             found.append(k)
     return found
 
@@ -189,16 +188,13 @@ def read(sentence: str) -> Description:
     return Description(tuple(read), **{key: value for key, (value, _) in found.items()})
 
 
-EXAMPLE = (
-    "a red 3 moves right and a blue 7 moves up, the camera pans left, the light dims, outlined"
-)
+EXAMPLE = "a red 3 moves right and a blue 7 moves up, the camera pans left, the light dims, outlined"
 
 
 def as_parsed(description: Description) -> Description:
     """What `parse` gives back for a fully written description: what is not so is left unsaid."""
     subjects = tuple(
-        replace(one, hums=one.hums or None, followed=one.followed or None)
-        for one in description.subjects
+        replace(one, hums=one.hums or None, followed=one.followed or None) for one in description.subjects
     )
     return replace(description, subjects=subjects, slow_motion=description.slow_motion or None)
 

@@ -23,11 +23,7 @@ _NAMES = [*NUMBERS, *map(str, range(10)), "digit"]
 _FOLLOWING = [
     f"{way} {whom}"
     for way in FOLLOWS
-    for whom in (
-        *_WHOM,
-        *(f"the {c} {n}" for c in COLOURS for n in _NAMES),
-        *(f"the {n}" for n in _NAMES),
-    )
+    for whom in (*_WHOM, *(f"the {c} {n}" for c in COLOURS for n in _NAMES), *(f"the {n}" for n in _NAMES))
 ]
 
 
@@ -36,9 +32,7 @@ def begins(words: str) -> bool:
     *before, last = (" ".join(part.split()) for part in words.lower().split(","))
     if any(_understood(", ".join([*before, f"{last} {end}".strip()])) for end in _ENDS):
         return True
-    ways = [
-        phrase for phrase in (*MEANING, *_FOLLOWING) if f"{phrase} ".startswith(f"{last} ".lstrip())
-    ]
+    ways = [phrase for phrase in (*MEANING, *_FOLLOWING) if f"{phrase} ".startswith(f"{last} ".lstrip())]
     return any(
         _understood(", ".join([*before, phrase, *digits]))
         for phrase in ways
@@ -58,9 +52,7 @@ def completions(text: str, most: int = 40) -> list[str]:
         left = [key for key in CLAUSES if getattr(description, key) is None]
         found += [f"{done}, {phrase}" for key in left for phrase, *_ in CLAUSES[key].values()]
         if "camera" in left:
-            found += [
-                way for way in (f"{done}, {FOLLOWS[0]} {k}" for k in _WHOM) if _understood(way)
-            ]
+            found += [way for way in (f"{done}, {FOLLOWS[0]} {k}" for k in _WHOM) if _understood(way)]
     elif done and _understood(f"{done}, a 3"):
         found.append(f"{done}, a")
     return [one for one in found if one != text][:most]

@@ -72,13 +72,8 @@ def strokes(digits: Sequence[int], aspects: Tensor, hands: Sequence[int], bold: 
     bold: (n,) 0 for the usual pen, 1 for one broad enough to be hollow. Returns (n, SIZE, SIZE), a
     square of side REACH heights around the box, negative inside the ink.
     """
-    uniforms = torch.stack(
-        [torch.rand(12, generator=torch.Generator().manual_seed(h)) for h in hands]
-    )
-    which = [
-        _ROWS[d][int(u * len(_ROWS[d]))]
-        for d, u in zip(digits, uniforms[:, 0].tolist(), strict=True)
-    ]
+    uniforms = torch.stack([torch.rand(12, generator=torch.Generator().manual_seed(h)) for h in hands])
+    which = [_ROWS[d][int(u * len(_ROWS[d]))] for d, u in zip(digits, uniforms[:, 0].tolist(), strict=True)]
     pen = 0.17 + 0.06 * uniforms[:, 1] + 0.07 * bold
     return _fill_box(_bend(_SEGMENTS[which], uniforms[:, 2:]), aspects, pen)
 
@@ -161,9 +156,7 @@ def _table() -> tuple[Tensor, dict[int, list[int]]]:
         rows[digit] = list(range(len(shapes), len(shapes) + len(ways)))
         shapes += [np.concatenate([_smooth(stroke) for stroke in way]) for way in ways]
     longest = max(map(len, shapes))
-    padded = [
-        np.concatenate([s, repeat(s[-1], "e xy -> k e xy", k=longest - len(s))]) for s in shapes
-    ]
+    padded = [np.concatenate([s, repeat(s[-1], "e xy -> k e xy", k=longest - len(s))]) for s in shapes]
     return torch.tensor(np.stack(padded), dtype=torch.float32), rows
 
 
@@ -241,14 +234,10 @@ def read_idx(path: Path, md5: str) -> np.ndarray:
     """
     advice = "Delete it and call glyphs.fetch_mnist(folder), or draw with glyphs.strokes instead."
     if not path.exists():
-        raise ValueError(
-            f"{path} is not there. Call glyphs.fetch_mnist({str(path.parent)!r}) first."
-        )
+        raise ValueError(f"{path} is not there. Call glyphs.fetch_mnist({str(path.parent)!r}) first.")
     raw = path.read_bytes()
     if (found := hashlib.md5(raw).hexdigest()) != md5:
-        raise ValueError(
-            f"{path.name} has hash {found}, expected {md5}: altered or truncated. {advice}"
-        )
+        raise ValueError(f"{path.name} has hash {found}, expected {md5}: altered or truncated. {advice}")
     try:
         data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     except (EOFError, OSError) as error:

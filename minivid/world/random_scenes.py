@@ -78,17 +78,13 @@ def draw_scenes(
 LAST = 8  # of the numbers behind a scene: how it is directed
 
 
-def _draw(
-    row: list[float], world: World, room, description: Description | None
-) -> tuple[Scene, "_Uniforms"]:
+def _draw(row: list[float], world: World, room, description: Description | None) -> tuple[Scene, "_Uniforms"]:
     """A scene as it is before it is directed, and the numbers that are left for that."""
     scene = _draw_scene(_Uniforms(row[:-LAST]), world, room, description)
     return scene, _Uniforms(row[-LAST:])
 
 
-def _directed(
-    scene: Scene, draw: "_Uniforms", world: World, description: Description | None
-) -> Scene:
+def _directed(scene: Scene, draw: "_Uniforms", world: World, description: Description | None) -> Scene:
     """The scene with what its description, or else chance, says of a tracking camera and of slow motion."""
     asked = description or Description(scene.describe().subjects)
     redirected = draw.between(0, 1) < world.directed
@@ -135,17 +131,15 @@ class _Uniforms:
 def _in_sight(scene: Scene) -> bool:
     """Whether a camera that tracks one of two digits sees the other most of the time."""
     positions = scene.positions(frame_times(DEFAULT_FORMAT.frames))
-    apart = (positions[0] - positions[-1]).abs().amax(-1)
-    return bool((apart < VIEW / 2).double().mean() > 0.5)
+    gap = (positions[0] - positions[-1]).abs().amax(-1)
+    return bool((gap < VIEW / 2).double().mean() > 0.5)
 
 
 def _draw_scene(draw: _Uniforms, world: World, room, description: Description | None) -> Scene:
     count = draw.among(world.counts)
     if description is None:
         description = Description((Subject(),) * count)
-    camera, light, style = (
-        draw.among(words) for words in (world.cameras, world.lights, world.styles)
-    )
+    camera, light, style = (draw.among(words) for words in (world.cameras, world.lights, world.styles))
     taken = [subject.colour for subject in description.subjects if subject.colour]
     bodies = []
     for subject in description.subjects:
@@ -158,9 +152,7 @@ def _draw_scene(draw: _Uniforms, world: World, room, description: Description | 
     return Scene(tuple(bodies), camera, description.light or light, style, room)
 
 
-def _draw_body(
-    draw: _Uniforms, subject: Subject, colour: str, world: World, room, count, others
-) -> Body:
+def _draw_body(draw: _Uniforms, subject: Subject, colour: str, world: World, room, count, others) -> Body:
     digit = draw.among(DIGITS) if subject.digit is None else subject.digit
     heading = draw.among(tuple(HEADINGS))
     hums = draw.between(0, 1) < world.hums

@@ -38,9 +38,7 @@ def video(
     """
     seconds = frame_times(frames)
     if not scenes or height < 1 or width < 1:
-        raise ValueError(
-            f"{len(scenes)} scenes of {width}×{height} pixels: give at least one of each."
-        )
+        raise ValueError(f"{len(scenes)} scenes of {width}×{height} pixels: give at least one of each.")
     _check_aspect(scenes, height, width)
     centre, view = camera_paths(scenes, seconds)
     x, y = _pixel_positions(centre, view, height, width)
@@ -68,9 +66,7 @@ def rooms_on_path(centre: Tensor, view: Tensor, height: int, width: int) -> Tens
     return _room(rooms, x, y, view / min(height, width))
 
 
-def portraits(
-    scenes: Sequence[Scene], size: int = 24, hand: glyphs.Hand = glyphs.strokes
-) -> Tensor:
+def portraits(scenes: Sequence[Scene], size: int = 24, hand: glyphs.Hand = glyphs.strokes) -> Tensor:
     """Close-ups of each scene's first digit before a plain floor: (b, 3, size, size) in [-1, 1]."""
     seconds = torch.zeros(1, dtype=torch.float64)
     centre = torch.stack([scene.positions(seconds)[0] for scene in scenes])
@@ -123,9 +119,7 @@ def _coverage(bodies, centre, outlined, x, y, pixel, hand) -> Tensor:
     for k, body in enumerate(bodies):
         if body.glyph:
             distance[k] = glyphs.drawn(body.glyph, body.width / body.height, bool(outlined[k]))
-    distance = torch.where(
-        outlined[:, None, None], (distance + LINE / 2).abs() - LINE / 2, distance
-    )
+    distance = torch.where(outlined[:, None, None], (distance + LINE / 2).abs() - LINE / 2, distance)
     half = rearrange(height * glyphs.REACH / 2, "b -> b 1 1")
     u = (x - centre[..., 0].float()[:, :, None]) / half
     v = (y - centre[..., 1].float()[:, :, None]) / half
@@ -171,9 +165,7 @@ def camera_paths(scenes: Sequence[Scene], seconds: Tensor) -> tuple[Tensor, Tens
 
 def camera(words: Sequence[str], seconds: Tensor) -> tuple[Tensor, Tensor]:
     """The same for cameras whose path their word tells: every one but "track"."""
-    duration = (
-        2 * seconds.mean()
-    )  # frames sit in the middle of their time, so this is the clip's end
+    duration = 2 * seconds.mean()  # frames sit in the middle of their time, so this is the clip's end
     sweep = (2 * seconds / duration - 1).float()  # -1 … 1
     moves = torch.tensor([_MOVES[word] for word in words])[:, None] * sweep[:, None]
     usual = torch.tensor([ABOVE if word == "from above" else 1.0 for word in words])[:, None]
@@ -192,9 +184,7 @@ _MOVES = {
 }
 
 
-def _pixel_positions(
-    centre: Tensor, view: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor]:
+def _pixel_positions(centre: Tensor, view: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where pixels are in the room: x (b, f, width) and y (b, f, height), in short sides."""
     x, y = ((torch.arange(n) + 0.5 - n / 2) / min(height, width) for n in (width, height))
     centre = centre.float()

@@ -38,9 +38,7 @@ PUSH = 0.15  # short sides a second that one push adds to a digit's velocity
 MAX_SPEED = 20.0  # short sides a second
 FASTEST = 1.2  # short sides a second, along each axis, beyond which no push takes a digit
 
-QUIET_START = (
-    0.5  # seconds before the first hit: four frames in which a viewer can read the heading
-)
+QUIET_START = 0.5  # seconds before the first hit: four frames in which a viewer can read the heading
 
 
 @dataclass(frozen=True)
@@ -131,9 +129,7 @@ class Body:
         if bad := [f"{name} {n}" for name, n in sizes.items() if not 0 <= n < math.inf]:
             raise ValueError(f"{', '.join(bad)}: allowed are finite numbers from 0.")
         if self.speed > MAX_SPEED:
-            raise ValueError(
-                f"speed {self.speed}: allowed are 0 to {MAX_SPEED} short sides a second."
-            )
+            raise ValueError(f"speed {self.speed}: allowed are 0 to {MAX_SPEED} short sides a second.")
         for push in self.pushes:
             _require("push", push, PUSHES)
         if not abs(self.angle) <= 45:
@@ -189,13 +185,9 @@ class Scene:
             if not (math.isfinite(x + y) and 0 < view < math.inf):
                 raise ValueError(f"a camera at ({x}, {y}) that sees {view}: give finite numbers.")
         for body in self.bodies:
-            for side, at, size in zip(
-                self.room, body.start, (body.width, body.height), strict=True
-            ):
+            for side, at, size in zip(self.room, body.start, (body.width, body.height), strict=True):
                 if not 0 < size < side:
-                    raise ValueError(
-                        f"a {body.digit} of {size} in a room of {side}: it must fit in."
-                    )
+                    raise ValueError(f"a {body.digit} of {size} in a room of {side}: it must fit in.")
                 if not abs(at) <= (side - size) / 2 + 1e-9:
                     raise ValueError(
                         f"the {body.digit} starts at {body.start}, outside the room: its centre must "
@@ -271,9 +263,9 @@ def _axis(scene: Scene, body: Body, axis: int) -> _Axis:
             since, start, velocity = legs[-1]
             seconds = scene.rate * frame / FRAMES_PER_SECOND
             phase = (start + velocity * (seconds - since)) % (2 * length)
-            now = velocity if phase <= length else -velocity  # it may have been turned round
-            bound = max(FASTEST, abs(now))
-            pushed = min(bound, max(-bound, now + kick))
+            turned = velocity if phase <= length else -velocity  # it may have been turned round
+            bound = max(FASTEST, abs(turned))
+            pushed = min(bound, max(-bound, turned + kick))
             legs.append((seconds, min(phase, 2 * length - phase), pushed))
     return _Axis(length, legs)
 
