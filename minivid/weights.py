@@ -77,7 +77,7 @@ def load(name: str, network: nn.Module) -> nn.Module:
         raise ValueError(f"{path} has version {metadata.get('minivid')}, this code reads {VERSION}. {advice}")
     if metadata.get("model") != name:
         raise ValueError(f"{path} holds the model {metadata.get('model')!r}, not {name!r}. {advice}")
-    _shorten_vocabulary(network, state)
+    shorten_vocabulary(network, state)
     expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
@@ -96,7 +96,7 @@ def load(name: str, network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def _shorten_vocabulary(network: nn.Module, state: dict[str, Tensor]) -> None:
+def shorten_vocabulary(network: nn.Module, state: dict[str, Tensor]) -> None:
     """Leave out the words that came after a model was trained: they stand last in the vocabulary."""
     for name, module in network.named_modules():
         rows = state.get(f"{name}.weight")

@@ -1,19 +1,24 @@
 """What cannot be is refused in words, before work is done, wherever a reader can hand it in."""
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from minivid import condition, diffusion, files, pipeline, show, training
+from minivid import condition, diffusion, files, pipeline, recipes, show, training
 from minivid.formats import Format
 from minivid.measure import fidelity, listener, stats, sync
 from minivid.measure.judge import Judge
+from minivid.measure.listener import listen
 from minivid.models import patches
 from minivid.models.codec import VideoCodec
 from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
+from minivid.recipes import publish, scorecard, words
 from minivid.training import TrainConfig, checkpoint
 from minivid.world import captions, completion, held_out, random_scenes, render, sound
 from minivid.world.scene import Body, Scene
@@ -199,3 +204,136 @@ def test_no_completion_is_offered_that_would_be_refused():
     for begun in ("a red 3.", "a red 3", "a red 3 ", "a red 3, the light dims"):
         for whole in completion.completions(begun):
             assert completion.begins(whole.rstrip(" .")), whole
+
+
+# A shorter vocabulary -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["joint", "video"])
+def test_a_word_that_came_after_a_model_is_refused_by_name(name):
+    ready = pipeline.load(name)
+    known = ready.network.text.token_embedding.num_embeddings
+    assert known == 2 + 66, "until it is trained again"
+    with pytest.raises(ValueError, match=f"{name} was trained before 'slow motion'"):
+        ready.generate(["a red 3 moves right, in slow motion"], num_steps=1)
+    with pytest.raises(ValueError, match="before 'seen from above'"):
+        ready.generate(["a red 3", "a blue 7, seen from above"], num_steps=1)
+    assert ready.generate(["a red 3 moves right"], num_steps=1).video.isfinite().all()
+
+
+def test_text_encoders_that_came_before_a_word_refuse_it_too():
+    with pytest.raises(ValueError, match="`words` was trained before 'follows'"):
+        words.encode_prompts(["a red 3, the camera follows the red 3"])
+
+
+def test_a_model_of_another_world_is_not_scored(monkeypatch):
+    recipe = replace(recipes.recipe("reader"), world="directed")
+    monkeypatch.setitem(recipes.RECIPES, "reader", recipe)
+    with pytest.raises(ValueError, match="trained in the full world, and is scored in the directed"):
+        scorecard.require_same_world("reader")
+
+
+# What a second reader broke ------------------------------------------------------------------------
+
+
+def test_whole_numbers_are_no_clips_and_no_sounds():
+    scenes = random_scenes.draw_scenes(2, 0)
+    clips, sounds = render.video(scenes), sound.audio(scenes)
+    as_bytes, as_pcm = ((clips + 1) * 127.5).byte(), (sounds * 32767).short()
+    ready = pipeline.load("joint")
+    for call in (
+        lambda: Judge().read(as_bytes),
+        lambda: Judge().read_portraits(as_bytes[:, :, 0]),
+        lambda: listen(as_pcm),
+        lambda: ready.video_to_audio(as_bytes),
+        lambda: ready.audio_to_video(as_pcm),
+    ):
+        with pytest.raises(ValueError, match="give floats in"):
+            call()
+    for call in (
+        lambda: Judge().read_portraits(clips[:, :, 0] * NAN),
+        lambda: ready.video_to_audio(clips * NAN),
+        lambda: ready.generate(["a 3"], noise=(ready.noise(1, 0)[0] * NAN, ready.noise(1, 0)[1])),
+    ):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            call()
+    assert ready.video_to_audio(clips.double()).video is not None
+
+
+def test_noise_must_be_of_the_format_that_is_asked_for():
+    ready = pipeline.load("joint")
+    noise = ready.noise(1, 0)
+    with pytest.raises(ValueError, match="33 frames of 48×32"):
+        ready.generate(["a 3"], noise=noise, shape=Format(33, 32, 48))
+    longer = noise[0], ready.noise(1, 0, Format(33, 32, 32))[1]
+    with pytest.raises(ValueError, match="noise of sizes"):
+        ready.generate(["a 3"], noise=longer)
+
+
+def test_a_clip_of_many_hits_is_heard_whole():
+    bodies = (Body(3, "red", "right", (0, 0), 1.1), Body(7, "blue", "up", (0, 0), 1.1))
+    one = Scene(bodies)
+    (heard,) = listen(sound.audio([one], frames=49))
+    there = one.hits(49 / 8 - 0.05)
+    assert len(there) > 16 and abs(len(heard.digits) - len(there)) <= 2
+
+
+def test_numbers_of_other_libraries_are_seeds_and_fast_digits_end():
+    assert random_scenes.draw_scenes(2, np.int64(3)) == random_scenes.draw_scenes(2, 3)
+    with pytest.raises(ValueError, match=r"speed 1000000000000\.0: allowed are 0 to 20"):
+        Body(3, "red", "right", (0, 0), 1e12)
+    at_the_wall = Scene((Body(3, "red", "right", (0.36, 0), 0.4),))
+    assert at_the_wall.hits(0.5)[0].seconds == pytest.approx(0, abs=1e-9)
+
+
+def test_odd_numbers_of_columns_frames_and_sizes_are_refused():
+    clip = render.video(random_scenes.draw_scenes(1, 0), 5)
+    for call, match in (
+        (lambda: show.film_strip(clip, every=-4), "every=-4"),
+        (lambda: show.encode_mp4(clip, fps=0), "fps=0"),
+        (lambda: show.encode_mp4(clip, fps=7.5), "fps=7.5"),
+        (lambda: show.encode_mp4(clip, scale=1.5), "scale=1.5"),
+        (lambda: show.mosaic(clip, columns=-1), "columns=-1"),
+        (lambda: show.grid(clip[:, :, 0], columns=-1), "columns=-1"),
+        (lambda: show.save(".mp4", clip), "as clip.mp4 does"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "recipe", lambda name: pytest.fail("it began to score"))
+    for table in (tmp_path, tmp_path / "file" / "x.json"):
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(OSError, match="cannot be written"):
+            publish.score("reader", 50, 2, tmp_path, table)
+    with pytest.raises(ValueError, match="allowed are 0 to 21474"):
+        publish.score("reader", 50, 2**31 - 1, tmp_path)
+
+
+def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path):
+    target, link = tmp_path / "a.json", tmp_path / "b.json"
+    target.write_text("{}")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    files.write(link, b"[]")
+    assert link.is_symlink() and target.read_bytes() == b"[]"
+    assert os.name == "nt" or target.stat().st_mode & 0o777 == 0o600
+    files.write(tmp_path / ("n" * 240 + ".txt"), b"")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda k: files.write(target, str(k).encode()), range(40)))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_training_goes_on_in_training_mode_whatever_was_done_in_between():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5))
+    modes = []
+
+    def loss(net, batch, rng):
+        modes.append(net.training)
+        return net(batch[0]).square().mean()
+
+    config = TrainConfig(4, 2, 1e-3)
+    for _ in training.train(network, loss, lambda rng: (torch.ones(2, 2),), config):
+        network.eval()
+    assert modes == [True] * 4

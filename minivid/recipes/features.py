@@ -102,5 +102,5 @@ CONFIG = TrainConfig(steps=1500, batch_size=48, learning_rate=2e-3, ema=0.998, s
 
 RECIPE = Recipe(
     "a classifier of clips, whose features stand behind distances",
-    ClipClassifier, draw_batch, loss, {"laptop": CONFIG, "gpu": CONFIG}, score,
+    ClipClassifier, draw_batch, loss, {"laptop": CONFIG, "gpu": CONFIG}, score, world="directed",
 )  # fmt: skip

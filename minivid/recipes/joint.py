@@ -97,6 +97,7 @@ def init_from_video(network: TextToAudioVideo, size: int = DEFAULT_FORMAT.width)
     for name in network.state_dict():
         if "audio_" in name and not name.startswith(("dit.audio_stem", "dit.audio_out")):
             state[name] = state[name.replace("audio_", "")]
+    weights.shorten_vocabulary(network, state)
     missing = network.load_state_dict(state, strict=False).missing_keys
     if lost := [name for name in missing if not name.startswith(NEW_LAYERS)]:
         raise ValueError(f"`video` has no weights for {', '.join(lost)}.")

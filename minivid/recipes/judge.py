@@ -8,6 +8,7 @@ from minivid.formats import frame_times
 from minivid.measure import ink, judge
 from minivid.measure.adherence import agreement
 from minivid.measure.stats import proportion_row
+from minivid.recipes import labels
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
 from minivid.world import random_scenes, render, scene
@@ -65,7 +66,8 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) ->
 def score(network: nn.Module, n: int, seed: int) -> dict:
     """Agreement of what the judge reads on real clips with what is in them; floor: shuffled pairs.
 
-    Of the full world, the easy one, and the directed one at 32×32 and at 64×64, with a row for each new word.
+    Of the full world, the easy one, and the directed one at 32×32 and at 64×64, with a row for each new word;
+    and of generated clips that were labelled by eye, see `labels.rows`.
     """
     table = {}
     for prefix, world, size in WORLDS:
@@ -85,7 +87,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
             truth = [torch.full((o.digits.numel(),), a.subjects[0].digit) for a, o in pairs]
             table["easy_frame_digit"] = proportion_row(frames == torch.cat(truth))
         table[prefix + "identity"] = proportion_row([one.identity for one in observed])
-    return table
+    return table | labels.rows(lambda clips: [one.description for one in network.read(clips)])
 
 
 FULL, DIRECTED = random_scenes.FULL, random_scenes.DIRECTED
@@ -111,4 +113,5 @@ RECIPE = Recipe(
     loss=loss,
     configs={"laptop": CONFIG, "gpu": CONFIG},
     score=score,
+    world="directed",
 )

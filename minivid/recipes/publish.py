@@ -32,6 +32,7 @@ def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None)
     if every:
         scores = tqdm(scorecard.score_all(n, seed, folder), "scored", len(recipes.shipped()))
     else:
+        scorecard.require_same_world(name)
         scores = [(name, recipes.recipe(name).score(recipes.load(name), n, seed))]
     for one, rows in scores:
         found[one] = rows

@@ -16,7 +16,8 @@ class Recipe:
 
     build: the network before training; draw_batch: (config, rng) -> a batch; score: (network, n, seed) -> a
     table of rows; finish: what is measured of a trained network and travels with its weights; int8: how they
-    are stored, see `weights`; needs: the models that it begins from, learns from or is scored by.
+    are stored, see `weights`; needs: the models that it begins from, learns from or is scored by; world: in
+    which it is trained and scored, of `random_scenes.WORLDS`.
     """
 
     what: str
@@ -28,6 +29,7 @@ class Recipe:
     finish: Callable[[nn.Module], None] = lambda network: None
     int8: bool = False
     needs: tuple[str, ...] = ()
+    world: str = "full"
 
 
 def resized(recipe: Recipe, size: int, what: str, **changes) -> Recipe:

@@ -56,6 +56,7 @@ def _ship(name: str, at: str, config: TrainConfig, progress: Progress, done: Pat
         "model": name,
         "what": recipe.what,
         "scale": at,
+        "world": recipe.world,
         "made_by": f"python -m minivid train {name} --scale {at}",
         "config": asdict(config),
         "parameters": sum(p.numel() for p in progress.network.parameters()),

@@ -25,8 +25,18 @@ def score_all(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
     for name in recipes.shipped():
         path = Path(runs) / "scores" / f"{name}-{n}-{seed}-{mark}.json"
         if not path.exists():
+            require_same_world(name)
             files.write_json(path, recipes.recipe(name).score(recipes.load(name), n, seed))
         yield name, files.read_json(path)
+
+
+def require_same_world(name: str) -> None:
+    """Raise ValueError where a model's weights were trained in another world than its recipe is scored in."""
+    world, wanted = weights.card(name).get("world", "full"), recipes.recipe(name).world
+    if world != wanted:
+        raise ValueError(
+            f"{name} was trained in the {world} world, and is scored in the {wanted}: train it again."
+        )
 
 
 def fingerprint(package: Path = folders.PACKAGE) -> str:

@@ -8,14 +8,17 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import cross_entropy
 
+from minivid import pipeline
 from minivid.formats import DEFAULT_FORMAT, frame_times
-from minivid.measure.adherence import agreement
-from minivid.measure.stats import proportion_row, with_bar
-from minivid.recipes import cache
+from minivid.measure.adherence import agreement, ask, read_clips
+from minivid.measure.judge import load_judge
+from minivid.measure.stats import proportion_row
+from minivid.recipes import cache, labels
 from minivid.recipes.clip_reader import ANSWERS, COLOURS, GRID, OF_A_DIGIT, SecondJudge, resized
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
-from minivid.world import random_scenes, render
+from minivid.world import held_out, random_scenes, render
+from minivid.world.scene import Description
 
 
 def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -36,14 +39,14 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     subjects = [(scenes[i].describe(), scenes[i].describe().subjects[k]) for i, k in rows]
     answers = [[a.index(getattr(s if key in OF_A_DIGIT else d, key)) for key, a in ANSWERS.items()]
                for d, s in subjects]  # fmt: skip
-    labels = [[i, COLOURS.index(s.colour), s.digit, *a] for (i, _), (_, s), a in zip(rows, subjects, answers)]
-    return resized(video), torch.tensor(labels), positions.float()
+    truth = [[i, COLOURS.index(s.colour), s.digit, *a] for (i, _), (_, s), a in zip(rows, subjects, answers)]
+    return resized(video), torch.tensor(truth), positions.float()
 
 
 def loss(network: SecondJudge, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
     """Cross-entropy of every answer, of where each colour is, and of which colours are there."""
-    video, labels, positions = batch
-    clips, colours, digits, *answers = labels.T
+    video, truth, positions = batch
+    clips, colours, digits, *answers = truth.T
     found = network.find(video)
     cells = ((positions + 0.5) * GRID).long().clamp(0, GRID - 1)
     where = found[1][clips, :, colours].float().flatten(0, 1)
@@ -55,19 +58,38 @@ def loss(network: SecondJudge, batch: tuple[Tensor, ...], rng: torch.Generator) 
     return total + sum(cross_entropy(logits[k], a) for k, a in zip(ANSWERS, answers, strict=True))
 
 
+@torch.no_grad()
 def score(network: SecondJudge, n: int, seed: int) -> dict:
-    """Agreement of what it reads on real clips with what is in them; floor: the next clip's."""
-    table = {}
-    for prefix, size in (("", DEFAULT_FORMAT.width), ("64_", 64)):
+    """Agreement of what it reads on real clips with what is in them, and with the judge on other clips.
+
+    64_: at 64×64. agrees_copies_, agrees_generated_: with the judge, on the codec's copies of clips of the
+    full world, and on clips that `joint` generates for their captions, 500 at most; floor: on the next clip.
+    labelled_: of clips labelled by eye, see `labels.rows`.
+    """
+    table = labels.rows(network.read)
+    for prefix, size in (("", 32), ("64_", 64)):
         scenes = random_scenes.draw_scenes(n, seed, random_scenes.DIRECTED)
-        parts = with_bar([scenes[k : k + 50] for k in range(0, n, 50)], "reading", 50)
-        read = [d for some in parts for d in network.read(render.video(some, 17, size, size))]
-        asked = [one.describe() for one in scenes]
-        ours = [agreement(a, b) for a, b in zip(asked, read, strict=True)]
-        floor = [agreement(a, b) for a, b in zip(asked, read[1:] + read[:1], strict=True)]
-        for key in ours[0]:
-            table[prefix + key] = proportion_row([one[key] for one in ours], [one[key] for one in floor])
+        read = [
+            d for k in range(0, n, 50) for d in network.read(render.video(scenes[k : k + 50], 17, size, size))
+        ]
+        table |= agreements(prefix, [one.describe() for one in scenes], read)
+    scenes = held_out.draw_scenes(min(n, 500), seed, world=random_scenes.FULL)
+    made = pipeline.load("joint")
+    generated, real = ask(lambda *given: made.generate(*given).video, scenes, seed)
+    codec = cache.video_codec()
+    copies = torch.cat([codec.decode(codec.encode(part)).clamp(-1, 1) for part in real.split(50)])
+    for kind, video in (("copies", copies), ("generated", generated)):
+        judged = [one.description for one in read_clips(load_judge(), video)]
+        read = [d for part in video.split(50) for d in network.read(part)]
+        table |= agreements(f"agrees_{kind}_", judged, read)
     return table
+
+
+def agreements(prefix: str, asked: list[Description], read: list[Description]) -> dict:
+    """A row an attribute; floor: the next clip's."""
+    ours = [agreement(a, b) for a, b in zip(asked, read, strict=True)]
+    floor = [agreement(a, b) for a, b in zip(asked, read[1:] + read[:1], strict=True)]
+    return {prefix + key: proportion_row([o[key] for o in ours], [f[key] for f in floor]) for key in ours[0]}
 
 
 CONFIG = TrainConfig(steps=7000, batch_size=24, learning_rate=1.5e-3, ema=0.998, seed=7, precision="bf16")
@@ -79,5 +101,6 @@ RECIPE = Recipe(
     loss=loss,
     configs={"laptop": CONFIG, "gpu": CONFIG},
     score=score,
-    needs=("video_codec",),
+    needs=("judge", "video_codec", "joint"),
+    world="directed",
 )

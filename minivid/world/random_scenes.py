@@ -56,6 +56,9 @@ DIRECTED = World(directed=0.25, slow_motion=0.25)
 EASY = World(counts=(1,), cameras=("still",), lights=("steady",), styles=("filled",), hums=0.0)
 
 
+WORLDS = {"easy": EASY, "full": FULL, "directed": DIRECTED}
+
+
 def draw_scenes(
     n: int,
     seed: int | torch.Generator,
