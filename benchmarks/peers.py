@@ -41,8 +41,8 @@ from minivid.measure import stats
 from minivid.measure.adherence import ask, easy_rows, read_clips
 from minivid.measure.judge import load_judge
 from minivid.recipes import tables
+from minivid.recipes.features import clip_features
 from minivid.recipes.runs import machine
-from minivid.recipes.words import clip_features
 from minivid.world import captions, held_out, render
 
 HERE = Path(__file__).parent
