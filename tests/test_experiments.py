@@ -31,7 +31,7 @@ from minivid.experiments import (
 )
 from minivid.formats import FRAMES_PER_SECOND, frame_times
 from minivid.models.unet import VideoUNet, VideoUNetConfig
-from minivid.recipes import cache, clips, formats, words
+from minivid.recipes import cache, clips, features, formats, words
 from minivid.training import TrainConfig
 from minivid.world import captions, held_out, random_scenes, render, scene
 
@@ -438,10 +438,10 @@ def test_the_hour_uses_nothing_that_is_shipped_until_it_is_scored(folder, monkey
 
     monkeypatch.setattr(weights, "load", lambda name, to: (loaded.append(name), load(name, to))[1])
     monkeypatch.setattr(hour, "score_easy", scored)
-    for shipped in (cache._video_codec, words.encoders, cache.alignment_target):
+    for shipped in (cache._video_codec, words.encoders, cache.alignment_target, features.network):
         shipped.cache_clear()
     found = hour.run(0, _quiet, n=40)
-    assert before_scoring == [] and set(loaded) == {"judge", "words"}  # words: for toy-FVD
+    assert before_scoring == [] and set(loaded) == {"judge", "features"}
     assert found["seconds"]["in all"] >= found["seconds"]["codec"] + found["seconds"]["latents"]
     assert {"digit", "all", "identity"} <= found["score"].keys()
     assert records.load_clips("hour")["clips"].shape == (8, 3, 17, 32, 32)

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import matplotlib
 import nbconvert
+import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch import nn
 from tqdm import tqdm
 
@@ -143,11 +145,12 @@ def test_a_closed_folder_is_found_closed(tmp_path):
 def test_nothing_is_encoded_for_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("MINIVID_RUNS", str(tmp_path / "file"))
-    drawn = []
+    encoded, network = [], VideoCodec()
+    monkeypatch.setattr(network, "encode", lambda clips: encoded.append(clips))
     with pytest.raises(OSError, match="cannot be written.*MINIVID_RUNS"):
         scenes = random_scenes.draw_scenes(2, 0)
-        cache.latents("x", VideoCodec(), scenes, lambda part: drawn.append(part))
-    assert not drawn
+        cache.latents("x", network, scenes, lambda part: render.video(part, 5))
+    assert not encoded
 
 
 def test_nothing_is_trained_whose_weights_cannot_be_written(tiny, tmp_path, monkeypatch, capsys):
@@ -246,7 +249,8 @@ def test_many_prompts_take_the_memory_of_few(small, tmp_path, monkeypatch, capsy
     assert sizes == [16, 16, 8] and len(list(tmp_path.glob("c-*.png"))) == 40
     alone = tmp_path / "alone.png"
     assert command.main(["sample", prompts[20], "--out", str(alone), "--seed", "20", *few]) == 0
-    assert alone.read_bytes() == (tmp_path / "c-21.png").read_bytes()
+    one, other = (np.asarray(Pillow.open(path)) for path in (alone, tmp_path / "c-21.png"))
+    assert abs(one.astype(int) - other).max() <= 1  # a rounding, in a batch of another size
 
 
 def test_too_little_memory_is_said(small, tmp_path, monkeypatch, capsys):

@@ -32,7 +32,8 @@ def score_all(n: int, seed: int, runs: Path) -> Iterator[tuple[str, dict]]:
 
 def require_same_world(name: str) -> None:
     """Raise ValueError where a model's weights were trained in another world than its recipe is scored in."""
-    world, wanted = weights.card(name).get("world", "full"), recipes.recipe(name).world
+    wanted = recipes.recipe(name).world
+    world = weights.card(name).get("world", "full")
     if world != wanted:
         raise ValueError(
             f"{name} was trained in the {world} world, and is scored in the {wanted}: train it again."
