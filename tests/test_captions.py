@@ -73,6 +73,15 @@ def test_the_camera_follows_the_digit_that_is_meant(sentence, followed):
     assert read.camera == "track" and [one.followed for one in read.subjects] == followed
 
 
+def test_a_digit_that_its_words_do_not_tell_apart_is_called_the_first_or_the_second():
+    three, other = Subject(3), Subject(3, followed=True)
+    for subjects, called in (((three, other), "second"), ((other, three), "first")):
+        asked = Description(subjects, camera="track")
+        sentence = captions.write(asked)
+        assert sentence.endswith(f"the camera follows the {called} digit")
+        assert captions.parse(sentence) == asked
+
+
 def _optional(words):
     return st.none() | st.sampled_from(list(words))
 
