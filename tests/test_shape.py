@@ -1,6 +1,7 @@
 """Shapes: ink that is the same overlaps, another digit less, and hands that differ differ."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,16 @@ def test_overlap_is_one_for_the_same_ink_wherever_it_lies_and_zero_for_strangers
     assert shape.overlap(ink, half).item() == pytest.approx(0.5)
     assert shape.overlap(ink, 0.5 * ink).item() == pytest.approx(0.5)
     assert shape.overlap(ink, torch.zeros_like(ink)).item() == 0
+
+
+def test_the_first_shape_is_not_held_against_itself_and_hidden_frames_do_not_count():
+    ink = torch.zeros(4, 24, 24)
+    ink[:, 6:16, 8:12] = 1
+    ink[1:3, 11:] = 0  # half of it
+    ink[3] = 0
+    clear = torch.tensor([[True, True, True, False]])
+    kept = shape.shape_kept([SimpleNamespace(shapes=ink[None], clear=clear)])
+    assert kept.tolist() == pytest.approx([0.5])
 
 
 @pytest.fixture(scope="module")

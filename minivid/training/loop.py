@@ -69,14 +69,13 @@ def train(
             run.resume(checkpoint)
         if run.step == config.steps:
             yield run.progress()
-            network.train()  # whoever sampled from it in between had it evaluate
             return
         if config.compile:
             compile_blocks(network, run.device)
         while run.step < config.steps:
             rng = torch.Generator().manual_seed(step_seed(config.seed, run.step))
             batches = micro_batches(draw_batch(rng), config.micro_batches, rng)[rank::world_size]
-            network.zero_grad()
+            network.train().zero_grad()  # who sampled from it in between had it evaluate
             total = torch.zeros((), device=run.device)
             for batch, fraction, batch_rng in batches:
                 batch = tuple(tensor.to(run.device) for tensor in batch)
@@ -90,7 +89,6 @@ def train(
                 checkpoints.write(checkpoint, run.state())
             paused = time.monotonic()
             yield run.progress()
-            network.train()  # whoever sampled from it in between had it evaluate
             run.began += time.monotonic() - paused
 
 
