@@ -64,12 +64,12 @@ def trainings(cards: dict[str, dict]) -> list[str]:
 def repeated(rows: list[dict], again: dict[str, dict], cards: dict[str, dict]) -> list[str]:
     """Lines of a table: the scores of a second training of every model beside the shipped ones.
 
-    again, cards: {model: card}. KeyError where a model or a row lacks in `again`.
+    again, cards: {model: card}. What was not measured in that training is left out.
     """
     lines = ["| model, key | from nothing | shipped | |", "| --- | ---: | ---: | --- |"]
     for row in rows:
         model, key = row["model"], row["key"]
-        if model in cards:
+        if model in cards and key in again.get(model, {"score": {}})["score"]:
             ours, other = again[model]["score"][key], cards[model]["score"][key]
             cells = with_interval(ours), with_interval(other), _difference(ours, other)
             lines.append(f"| {model} `{key}` | {' | '.join(cells)} |")
