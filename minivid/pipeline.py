@@ -32,7 +32,7 @@ from minivid.prompts import TOKENIZER, require_known, tokenize
 PATH = diffusion.RectifiedFlow()
 SHIFT = 2.0  # of the noise levels: fewer numbers than pixels say the same, less noise hides it
 # Noise that is added on the way corrects earlier errors (Karras et al. 2022, arXiv 2206.00364, section 4): at
-# equal NFE DDPM's own sampler gives more of what was asked for than Heun's; see the experiment `samplers`.
+# equal NFE more is as asked than by Heun's method; see the experiments `samplers`, `samplers_unguided`.
 SOLVER = diffusion.ancestral
 STEPS = 32
 GUIDANCE = 4.0
@@ -108,9 +108,8 @@ class Pipeline:
         condition: what is given beside the prompts, for as many clips, in that format. noise: where it is
         not to be drawn: else the k-th clip's is drawn on the CPU from `seed` + k, and noise that the solver
         adds from a seed of its own, however many clips are made beside it.
-        Raises ValueError for no prompts, a word that the model does not know, a seed outside [0, 2³¹),
-        guidance that is no number, noise for another number of clips, a format that the codec or the network
-        cannot divide, and a condition of another number or format.
+        Raises ValueError for no prompts, a word that the model does not know, a seed outside [0, 2³¹), and
+        noise, guidance, a format or a condition that do not fit.
         """
         seed = check_seed(seed)
         noise = self.noise(len(prompts), seed, shape) if noise is None else noise
@@ -248,8 +247,7 @@ def check_seed(seed: int, most: int = MAX_SEED) -> int:
     return seed
 
 
-def _rngs(n: int, seed: int) -> list[torch.Generator]:
-    """What n clips draw their noise from, each from a seed of its own."""
+def _rngs(n: int, seed: int) -> list[torch.Generator]:  # each clip has a seed of its own
     return [torch.Generator().manual_seed(seed + k) for k in range(n)]
 
 
@@ -262,9 +260,7 @@ def sized_name(model: str, size: int) -> str:
     return model if size == DEFAULT_FORMAT.width else f"{model}_{size}"
 
 
-MODELS = {
-    sized_name(model, size): (model, size) for size in codec.VIDEO_CODECS for model in ("joint", "video")
-}
+MODELS = {sized_name(name, n): (name, n) for n in codec.VIDEO_CODECS for name in ("joint", "video")}
 
 
 def video_config(size: int = DEFAULT_FORMAT.width) -> TextToVideoConfig:
