@@ -58,16 +58,9 @@ def hide(video: Tensor, seed: int, frames: int = HIDDEN) -> Tensor:
     return video
 
 
-@torch.no_grad()
-def copies(video: Tensor) -> Tensor:
-    """The codec's copies of clips."""
-    codec = cache.video_codec(video.shape[-1])
-    return torch.cat([codec.decode(codec.encode(part)).clamp(-1, 1) for part in video.split(50)])
-
-
 KINDS: dict[str, Callable[[Tensor], Tensor]] = {
     "as they are": lambda video: video,
-    "codec": copies,
+    "codec": cache.copies,
     "dropped frames": partial(drop_frames, seed=1),
     "hidden in part": partial(hide, seed=2),
 }

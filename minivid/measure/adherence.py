@@ -65,18 +65,18 @@ def agreement_rows(
     asked: Sequence[scene.Description], observed: Sequence[Observation], real: Sequence[Observation]
 ) -> dict:
     """One row an attribute; floor: what is read in the next clip; ceiling: in the real one."""
-    ours, floor, ceiling = (
-        [agreement(a, b.description) for a, b in zip(asked, read, strict=True)]
-        for read in (observed, [*observed[1:], *observed[:1]], real)
+    read, truth = ([one.description for one in some] for some in (observed, real))
+    best = [agreement(a, b) for a, b in zip(asked, truth, strict=True)]
+    rows = attribute_rows(asked, read)
+    return {k: one | {"ceiling": sum(b[k] for b in best) / len(best)} for k, one in rows.items()}
+
+
+def attribute_rows(asked: Sequence[scene.Description], read: Sequence[scene.Description]) -> dict:
+    """The same of descriptions, without a ceiling."""
+    ours, floor = (
+        [agreement(a, b) for a, b in zip(asked, some, strict=True)] for some in (read, [*read[1:], *read[:1]])
     )
-    return {
-        key: proportion_row(
-            [one[key] for one in ours],
-            [one[key] for one in floor],
-            sum(one[key] for one in ceiling) / len(ceiling),
-        )
-        for key in ours[0]
-    }
+    return {key: proportion_row([o[key] for o in ours], [f[key] for f in floor]) for key in ours[0]}
 
 
 def easy_rows(

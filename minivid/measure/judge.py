@@ -3,9 +3,9 @@
 What can be measured is measured: the camera and the light by holding the clip's grey parts against
 empty rooms drawn by the simulator (see `room`), colours and positions by looking for each colour's ink, the
 heading from where the ink goes in the first half second, slow motion from how fast it goes, a hum from
-brightness that swells. Only "which digit is
-this, and is it filled or outlined?" takes a network, a small one that sees a single colour's ink
-cut out of a frame. The judge is the world read backwards, so it is the one network that knows the world.
+brightness that swells. Only "which digit is this, and is it filled or outlined?" takes a network, a small
+one that sees a single colour's ink cut out of a frame. The judge is the world read backwards, so it is the
+one network that knows the world.
 """
 
 import math
@@ -88,7 +88,7 @@ class Judge(nn.Module):
         clips, colours = ink.pick_colours(inks)
         own_ink = inks[clips, colours]
         offsets, area, brightness = ink.locate(own_ink)
-        seen = see_room(rgb, clips, offsets, area)  # unclamped: clamped noise would brighten the dark
+        seen = see_room(rgb, clips, offsets)  # unclamped: clamped noise would brighten the dark
         centre, view = seen.centre[clips], seen.view[clips]
         area = area * view**2
         clear = area > CLEAR * area.quantile(0.8, 1, keepdim=True)
@@ -158,8 +158,8 @@ class RoomView(NamedTuple):
     tracked: list[int]
 
 
-def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor, area: Tensor) -> RoomView:
-    """The camera, its path and the light: rgb (b, 3, f, h, w); clips, offsets, area: of each subject.
+def see_room(rgb: Tensor, clips: Tensor, offsets: Tensor) -> RoomView:
+    """The camera, its path and the light: rgb (b, 3, f, h, w); clips, offsets: of each subject.
 
     A camera tracks a digit that stays in the middle, if the room does not move as another word says.
     """

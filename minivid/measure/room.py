@@ -65,17 +65,17 @@ def fit_light(grey: Grey, centre: Tensor, view: Tensor) -> tuple[list[str], Tens
     return [LIGHTS[k] for k in best.tolist()], least / grey.weight.flatten(1).sum(1).clamp(min=1e-6)
 
 
-def search_path(grey: Grey, view_sizes: Sequence[float] = (render.VIEW,)) -> tuple[Tensor, Tensor]:
-    """A camera path from among coarse tries, each frame by itself: (b, f, 2) and (b, f)."""
+def search_path(grey: Grey) -> tuple[Tensor, Tensor]:
+    """A path of a camera as near as usual, from among tries, each frame by itself: (b, f, 2) and (b, f)."""
     b, frames, height, width = grey.level.shape
-    tries = torch.cartesian_prod(TRIES, TRIES, torch.tensor(view_sizes))
-    one = Grey(torch.empty(1, len(tries), height, width), torch.empty(0))
-    rooms = _rooms(one, tries[None, :, :2], tries[None, :, 2]).flatten(2)[0]
+    tries = torch.cartesian_prod(TRIES, TRIES)
+    usual = torch.full((1, len(tries)), render.VIEW)
+    rooms = render.rooms_on_path(tries[None], usual, height, width).flatten(2)[0]
     level, weight = grey.level.flatten(0, 1).flatten(1), grey.weight.flatten(0, 1).flatten(1)
     # The light is not known: for each try the brightness is taken that suits it best.
     gain = ((weight * level) @ rooms.T).square() / (weight @ rooms.square().T).clamp(min=1e-6)
-    found = tries[gain.argmax(1)].unflatten(0, (b, frames))
-    return found[..., :2], found[..., 2]
+    centre = tries[gain.argmax(1)].unflatten(0, (b, frames))
+    return centre, torch.full((b, frames), render.VIEW)
 
 
 def refine_path(grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -123,15 +123,13 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
         ("onset_f1_50ms", SHARP, False),
         ("note_f1", FRAME, True),
     ):
-        f1, floor = (stats.f1(*_counts(clips, within, by_digit)) for clips in (ours, others))
-        rows[key] = row(f1, floor.value)
+        rows[key] = _f1_row(ours, others, within, by_digit)
     for kind, is_kind in KINDS.items():
         some, chance = (
             [pair for pair, one in zip(clips, seen, strict=True) if is_kind(one)] for clips in (ours, others)
         )
         if len(some) > 1 and any(len(events.seconds) for pair in some for events in pair):
-            f1, floor = (stats.f1(*_counts(clips, FRAME, False)) for clips in (some, chance))
-            rows[f"onset_f1_{kind}"] = row(f1, floor.value)
+            rows[f"onset_f1_{kind}"] = _f1_row(some, chance, FRAME)
     (delay, right), (far, by_chance) = _pairs(ours), _pairs(others)
     if min(one.isfinite().sum() for one in (delay, far)) > 1:
         error, chance = (1000 * delays.abs() for delays in (delay, far))
@@ -158,6 +156,12 @@ def match_events(seen: Tensor, heard: Tensor, within: float) -> Tensor:
             found.append((k, m))
         k, m = k + (delay >= -within), m + (delay <= within)
     return torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
+def _f1_row(clips: list, others: list, within: float, by_digit: bool = False) -> dict:
+    """The F1 of clips, and as its floor that of others."""
+    f1, floor = (stats.f1(*_counts(some, within, by_digit)) for some in (clips, others))
+    return row(f1, floor.value)
 
 
 def _counts(clips: list[tuple[Events, Events]], within: float, by_digit: bool) -> list[Tensor]:

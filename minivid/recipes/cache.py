@@ -89,6 +89,13 @@ _video_codec = functools.cache(pipeline.load_video_codec)
 audio_codec = functools.cache(pipeline.load_audio_codec)
 
 
+@torch.no_grad()
+def copies(video: Tensor) -> Tensor:
+    """The shipped codec's copies of square clips."""
+    network = video_codec(video.shape[-1])
+    return torch.cat([network.decode(network.encode(part)).clamp(-1, 1) for part in video.split(50)])
+
+
 @functools.cache
 def alignment_target(dim: int = ALIGNMENT_DIM) -> AlignmentTarget:
     """The clip encoder of `words`, as a target of representation alignment."""

@@ -13,7 +13,7 @@ from minivid.formats import frame_times
 from minivid.models.attention import TimeEmbedding, TransformerLayer
 from minivid.world import scene
 
-SIZE, GRID, WINDOW = (64, 16, 28)  # pixels of a frame, cells of its map, pixels of a window around a digit
+SIZE, GRID, WINDOW = 64, 16, 28  # pixels of a frame, cells of its map, pixels of a window around a digit
 COLOURS, HEADINGS = tuple(scene.COLOURS), tuple(scene.HEADINGS)
 ANSWERS = {"heading": HEADINGS, "hums": (False, True), "followed": (False, True), "camera": scene.CAMERAS,
            "light": scene.LIGHTS, "style": scene.STYLES, "slow_motion": (False, True)}  # fmt: skip

@@ -6,7 +6,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy
 
 from minivid.formats import frame_times
 from minivid.measure import ink, judge
-from minivid.measure.adherence import agreement
+from minivid.measure.adherence import agreement, attribute_rows
 from minivid.measure.stats import proportion_row
 from minivid.recipes import labels
 from minivid.recipes.recipe import Recipe
@@ -74,13 +74,10 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
         scenes = random_scenes.draw_scenes(n, seed, world)
         observed = read(network, scenes, size)
         asked, found = [s.describe() for s in scenes], [o.description for o in observed]
-        rows = [agreement(a, b) for a, b in zip(asked, found, strict=True)]
-        floor = [agreement(a, b) for a, b in zip(asked, found[1:] + found[:1], strict=True)]
-        for key in rows[0]:
-            table[prefix + key] = proportion_row([r[key] for r in rows], [r[key] for r in floor])
+        table |= {prefix + key: row for key, row in attribute_rows(asked, found).items()}
         for word, key, value in WORDS if world is DIRECTED else ():
-            own = [r[key] for a, r in zip(asked, rows, strict=True) if getattr(a, key) == value]
-            table[prefix + word] = proportion_row(own)
+            own = [(a, b) for a, b in zip(asked, found, strict=True) if getattr(a, key) == value]
+            table[prefix + word] = proportion_row([agreement(a, b)[key] for a, b in own])
         if world is random_scenes.EASY:
             frames = torch.cat([one.digits.flatten() for one in observed])
             pairs = zip(asked, observed, strict=True)

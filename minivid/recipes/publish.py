@@ -29,10 +29,11 @@ def score(name: str, n: int, seed: int, folder: Path, table: Path | None = None)
     if n < MIN_N:
         raise ValueError(f"--n {n}: an interval needs at least {MIN_N} scenes.")
     every, found = name == "all", {}
+    for one in recipes.shipped() if every else [name]:
+        scorecard.require_same_world(one)
     if every:
         scores = tqdm(scorecard.score_all(n, seed, folder), "scored", len(recipes.shipped()))
     else:
-        scorecard.require_same_world(name)
         scores = [(name, recipes.recipe(name).score(recipes.load(name), n, seed))]
     for one, rows in scores:
         found[one] = rows

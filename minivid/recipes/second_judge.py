@@ -10,15 +10,13 @@ from torch.nn.functional import cross_entropy
 
 from minivid import pipeline
 from minivid.formats import DEFAULT_FORMAT, frame_times
-from minivid.measure.adherence import agreement, ask, read_clips
+from minivid.measure.adherence import ask, attribute_rows, read_clips
 from minivid.measure.judge import load_judge
-from minivid.measure.stats import proportion_row
 from minivid.recipes import cache, labels
 from minivid.recipes.clip_reader import ANSWERS, COLOURS, GRID, OF_A_DIGIT, SecondJudge, resized
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
 from minivid.world import held_out, random_scenes, render
-from minivid.world.scene import Description
 
 
 def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -27,8 +25,7 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     scenes = random_scenes.draw_scenes(config.batch_size, rng, random_scenes.DIRECTED)
     video = render.video(scenes, DEFAULT_FORMAT.frames, size, size)
     if size == 32 and torch.rand((), generator=rng) < 0.75:
-        with torch.no_grad():
-            video = cache.video_codec().decode(cache.video_codec().encode(video)).clamp(-1, 1)
+        video = cache.copies(video)
     video = video + 0.05 * torch.rand((), generator=rng) * torch.randn(video.shape, generator=rng)
     seconds = frame_times(DEFAULT_FORMAT.frames)
     centre, view = render.camera_paths(scenes, seconds)
@@ -36,7 +33,8 @@ def draw_batch(config: TrainConfig, rng: torch.Generator) -> tuple[Tensor, ...]:
     positions = torch.stack(
         [(scenes[i].positions(seconds)[k] - centre[i]) / view[i][:, None] for i, k in rows]
     )
-    subjects = [(scenes[i].describe(), scenes[i].describe().subjects[k]) for i, k in rows]
+    described = [one.describe() for one in scenes]
+    subjects = [(described[i], described[i].subjects[k]) for i, k in rows]
     answers = [[a.index(getattr(s if key in OF_A_DIGIT else d, key)) for key, a in ANSWERS.items()]
                for d, s in subjects]  # fmt: skip
     truth = [[i, COLOURS.index(s.colour), s.digit, *a] for (i, _), (_, s), a in zip(rows, subjects, answers)]
@@ -67,29 +65,21 @@ def score(network: SecondJudge, n: int, seed: int) -> dict:
     labelled_: of clips labelled by eye, see `labels.rows`.
     """
     table = labels.rows(network.read)
+    scenes = random_scenes.draw_scenes(n, seed, random_scenes.DIRECTED)
     for prefix, size in (("", 32), ("64_", 64)):
-        scenes = random_scenes.draw_scenes(n, seed, random_scenes.DIRECTED)
         read = [
             d for k in range(0, n, 50) for d in network.read(render.video(scenes[k : k + 50], 17, size, size))
         ]
-        table |= agreements(prefix, [one.describe() for one in scenes], read)
+        rows = attribute_rows([one.describe() for one in scenes], read)
+        table |= {prefix + key: row for key, row in rows.items()}
     scenes = held_out.draw_scenes(min(n, 500), seed, world=random_scenes.FULL)
     made = pipeline.load("joint")
     generated, real = ask(lambda *given: made.generate(*given).video, scenes, seed)
-    codec = cache.video_codec()
-    copies = torch.cat([codec.decode(codec.encode(part)).clamp(-1, 1) for part in real.split(50)])
-    for kind, video in (("copies", copies), ("generated", generated)):
+    for kind, video in (("copies", cache.copies(real)), ("generated", generated)):
         judged = [one.description for one in read_clips(load_judge(), video)]
         read = [d for part in video.split(50) for d in network.read(part)]
-        table |= agreements(f"agrees_{kind}_", judged, read)
+        table |= {f"agrees_{kind}_{key}": row for key, row in attribute_rows(judged, read).items()}
     return table
-
-
-def agreements(prefix: str, asked: list[Description], read: list[Description]) -> dict:
-    """A row an attribute; floor: the next clip's."""
-    ours = [agreement(a, b) for a, b in zip(asked, read, strict=True)]
-    floor = [agreement(a, b) for a, b in zip(asked, read[1:] + read[:1], strict=True)]
-    return {prefix + key: proportion_row([o[key] for o in ours], [f[key] for f in floor]) for key in ours[0]}
 
 
 CONFIG = TrainConfig(steps=7000, batch_size=24, learning_rate=1.5e-3, ema=0.998, seed=7, precision="bf16")

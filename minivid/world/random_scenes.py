@@ -54,8 +54,6 @@ DIRECTED_CAMERAS = CAMERAS[7:]
 FULL = World()
 DIRECTED = World(directed=0.25, slow_motion=0.25)
 EASY = World(counts=(1,), cameras=("still",), lights=("steady",), styles=("filled",), hums=0.0)
-
-
 WORLDS = {"easy": EASY, "full": FULL, "directed": DIRECTED}
 
 
@@ -75,24 +73,23 @@ def draw_scenes(
     rng = generator(n, seed)
     table = torch.rand(n, 64, generator=rng, dtype=torch.float64).tolist()
     pairs = zip(table, descriptions or [None] * n, strict=True)
-    return [_directed(*_draw(row, world, room, asked), world, asked) for row, asked in pairs]
+    return [
+        _directed(
+            _draw_scene(_Uniforms(row[:-LAST]), world, room, asked), _Uniforms(row[-LAST:]), world, asked
+        )
+        for row, asked in pairs
+    ]
 
 
 LAST = 8  # of the numbers behind a scene: how it is directed
 
 
-def _draw(row: list[float], world: World, room, description: Description | None) -> tuple[Scene, "_Uniforms"]:
-    """A scene as it is before it is directed, and the numbers that are left for that."""
-    scene = _draw_scene(_Uniforms(row[:-LAST]), world, room, description)
-    return scene, _Uniforms(row[-LAST:])
-
-
 def _directed(scene: Scene, draw: "_Uniforms", world: World, description: Description | None) -> Scene:
     """The scene with what its description, or else chance, says of a tracking camera and of slow motion."""
-    asked = description or Description(scene.describe().subjects)
+    asked = description or Description((Subject(),) * len(scene.bodies))
     redirected = draw.between(0, 1) < world.directed
     drawn = draw.among(DIRECTED_CAMERAS)
-    if drawn == "track" and not _in_sight(scene):
+    if redirected and drawn == "track" and not _in_sight(scene):
         drawn = "from above"  # what a caption names should be seen
     camera = asked.camera or (drawn if redirected else scene.camera)
     followed = [k for k, subject in enumerate(asked.subjects) if subject.followed]
