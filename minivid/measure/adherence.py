@@ -134,8 +134,8 @@ def score_easy(
 def identity_rows(
     observed: Sequence[Observation], real: Sequence[Observation], mixed: Sequence[Observation] | None = None
 ) -> dict:
-    """Does a digit stay itself? identity: it is read the same in every frame; shape_kept: how much of its
-    first shape it keeps; hand_variety: how far digits of one kind differ from clip to clip.
+    """Does a digit stay itself? identity: it is read the same in every frame; shape_drift: how far it is
+    from its first shape; hand_variety: how far digits of one kind differ from clip to clip.
 
     mixed: frames of different clips, the floor of identity. Floors of the others: another clip's first shape,
     and, as all hands alike would give, 0.
@@ -143,9 +143,10 @@ def identity_rows(
     same = [one.identity for one in observed]
     floor = None if mixed is None else [one.identity for one in mixed]
     rows = {"identity": proportion_row(same, floor, sum(o.identity for o in real) / len(real))}
-    chance = shapes.shape_kept(observed, shapes.first_shapes(observed).roll(1, 0)).mean().item()
-    keeps, best = (stats.bootstrap(shapes.shape_kept(read)) for read in (observed, real))
-    rows["shape_kept"] = row(keeps, chance, best.value)
+    chance = shapes.shape_drift(observed, shapes.first_shapes(observed).roll(1, 0)).mean().item()
+    ours, best = (shapes.shape_drift(read) for read in (observed, real))
+    if min(len(ours), len(best)) > 1:
+        rows["shape_drift"] = row(stats.bootstrap(ours), chance, best.mean().item())
     ours, theirs = shapes.hand_variety(observed), shapes.hand_variety(real)
     if min(len(ours), len(theirs)) > 1:
         rows["hand_variety"] = row(stats.bootstrap(ours), 0.0, theirs.mean().item())

@@ -34,10 +34,11 @@ def first_shapes(observed: Sequence[Observation]) -> Tensor:
     return torch.stack([one.shapes[0, int(one.clear[0].float().argmax())] for one in observed])
 
 
-def shape_kept(observed: Sequence[Observation], first: Tensor | None = None) -> Tensor:
-    """How much of its first shape each clip's first digit keeps, over the frames in which it is clear: (n,).
+def shape_drift(observed: Sequence[Observation], first: Tensor | None = None) -> Tensor:
+    """How far each clip's first digit is from its first shape, over the frames in which it is clear: (n,).
 
-    first: what to hold it against, else its own, see `first_shapes`.
+    One less the overlap, so 0 where it stays as it was. Clips in which it is clear in fewer than two frames
+    are left out. first: what to hold it against, else its own, see `first_shapes`.
     """
     first = first_shapes(observed) if first is None else first
     frames = observed[0].shapes.shape[1]
@@ -45,7 +46,8 @@ def shape_kept(observed: Sequence[Observation], first: Tensor | None = None) -> 
     overlaps = overlap(shapes, first.repeat_interleave(frames, 0)).unflatten(0, (-1, frames))
     clear = torch.stack([one.clear[0] for one in observed]).float()
     clear[torch.arange(len(clear)), clear.argmax(1)] = 0  # the first is itself
-    return (overlaps * clear).sum(1) / clear.sum(1).clamp(min=1)
+    frames_seen = clear.sum(1)
+    return (1 - (overlaps * clear).sum(1) / frames_seen)[frames_seen > 0]
 
 
 def hand_variety(observed: Sequence[Observation]) -> Tensor:
