@@ -164,3 +164,12 @@ def test_scoring_a_model_that_generates_shows_a_bar(monkeypatch):
     generated, _ = ask(generate, held_out.draw_scenes(60, 1), 1, Format(1, 32, 32))
     read_clips(load_judge(), generated, 30)
     assert "generating: " in sys.stderr.getvalue() and "reading: " in sys.stderr.getvalue()
+
+
+def test_who_is_missing_does_not_decide_whom_the_camera_follows():
+    red, blue = Subject(3, "red", "up", False, False), Subject(7, "blue", "up", False, True)
+    asked = Description((red, blue), "track", "steady", "filled", False)
+    seen = replace(asked, subjects=(blue,))
+    assert agreement(asked, seen)["camera"], "the blue one is followed, as asked"
+    other = replace(asked, subjects=(replace(red, followed=True), replace(blue, followed=False)))
+    assert not agreement(other, seen)["camera"]

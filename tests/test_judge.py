@@ -7,7 +7,7 @@ import torch
 
 from minivid import recipes
 from minivid.formats import frame_times
-from minivid.measure import judge
+from minivid.measure import judge, sync
 from minivid.measure.adherence import agreement
 from minivid.world import random_scenes, render, scene
 from minivid.world.scene import Body, Hum, Scene
@@ -150,3 +150,19 @@ def test_anything_of_a_clip_s_shape_gets_an_answer_and_nothing_else_does(shipped
         shipped.read(noise[0])
     with pytest.raises(ValueError, match="16 frames.*13 or 17"):
         shipped.read(noise[:, :, :16])
+
+
+def test_two_digits_of_one_colour_are_no_digit_that_can_be_named(shipped):
+    """Two clips in one: the same digit, of one colour, on the left and on the right."""
+    left, right = (
+        Scene((Body(3, "red", "up", (x, 0.1), speed=0.2, height=0.42, width=0.28),)) for x in (-0.3, 0.3)
+    )
+    alone = render.video([left, right])
+    both = torch.maximum(alone[:1], alone[1:])
+    one, other, twice = shipped.read(torch.cat([alone, both]))
+    assert one.description.subjects[0].digit == other.description.subjects[0].digit == 3
+    assert twice.description.subjects[0].digit is None and (twice.digits == -1).all() and not twice.identity
+    asked = left.describe()
+    assert agreement(asked, one.description)["digit"] and not agreement(asked, twice.description)["digit"]
+    (seen,) = sync.visible_events([twice])
+    assert (seen.hits.digits == -1).all(), "and no note is its own"

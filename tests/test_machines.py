@@ -326,7 +326,7 @@ def test_a_wheel_holds_its_weights_and_works_from_anywhere(tmp_path):
     with zipfile.ZipFile(wheel) as content:
         content.extractall(site)
         names = set(content.namelist())
-    for folder in ("weights", "experiments"):
+    for folder in ("weights", "experiments", "labels"):
         ours = {path.name for path in (ROOT / "data" / folder).iterdir()}
         assert {f"minivid/data/{folder}/{name}" for name in ours} <= names
     asked = (

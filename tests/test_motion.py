@@ -160,3 +160,21 @@ def test_wall_hits_are_found_between_the_frames():
         missed, many = missed + len(truth) - len(matched), many + len(truth)
     assert many > 50 and missed / many < 0.03
     assert torch.cat(errors).median() < 0.01, "a frame lasts 0.125 s"
+
+
+def test_of_a_clip_without_ink_nothing_is_known():
+    """Not a lawful flight, of no error."""
+    nowhere = torch.zeros(2, 17, 2)
+    found = motion.physics(nowhere, WHEN, torch.zeros(2, 17, dtype=torch.bool), torch.full((2, 2), 0.6))
+    assert all(error.isnan().all() for error in found)
+
+
+def test_a_bounce_that_is_hidden_is_no_bad_bounce():
+    """Where a digit is hidden its place is the one it was last seen at; that says nothing of the wall."""
+    x = (0.25 - (WHEN - 1.0).abs() * 0.4).float()
+    seen = torch.stack([x, torch.zeros(17)], -1)[None]
+    clear, reach = torch.ones(1, 17, dtype=torch.bool), torch.tensor([[0.5, 0.5]])
+    hidden = clear.clone()
+    hidden[:, 6:10] = False
+    assert motion.physics(seen, WHEN, clear, reach).reflection_error.isfinite().all()
+    assert motion.physics(seen, WHEN, hidden, reach).reflection_error.isnan().all()

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from minivid.models import patches
 from minivid.models.codec import VideoCodec
 from minivid.models.text_to_video import TextToVideo, TextToVideoConfig
 from minivid.recipes import publish, scorecard, words
+from minivid.recipes.clip_reader import SecondJudge
 from minivid.training import TrainConfig, checkpoint
 from minivid.world import captions, completion, held_out, random_scenes, render, sound
 from minivid.world.scene import Body, Scene
@@ -41,7 +43,7 @@ def scene(**changes) -> Scene:
         (lambda: scene(speed=-0.4), "speed -0.4"),
         (lambda: scene(angle=180.0), "angle of 180.*45°"),
         (lambda: scene(height=NAN), "height nan"),
-        (lambda: scene(width=1.0), "a 3 of 1.0 in a room of 1.0: it must fit in"),
+        (lambda: scene(width=1.0, height=0.9), "a 3 of 1.0 in a room of 1.0: it must fit in"),
         (lambda: scene(height=0.0), "a 3 of 0.0"),
         (lambda: scene(start=(NAN, 0.0)), "starts at .nan.*must lie within"),
         (lambda: scene(digit=None), "digit None is unknown"),
@@ -337,3 +339,22 @@ def test_training_goes_on_in_training_mode_whatever_was_done_in_between():
     for _ in training.train(network, loss, lambda rng: (torch.ones(2, 2),), config):
         network.eval()
     assert modes == [True] * 4
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: scene(width=0.05), "0.05 by 0.42"),
+        (lambda: scene(width=0.7), "0.7 by 0.42"),
+        (lambda: scene(glyph=()), "give two points"),
+        (lambda: scene(glyph=(((0.0, 0.0),),)), "give two points"),
+        (lambda: replace(scene(), tracked=7), "tracked=7"),
+        (lambda: replace(scene(), camera_path=()), "an empty camera path"),
+        (lambda: random_scenes.World(cameras=("track",)), "give directed, a share"),
+        (lambda: SecondJudge().read(torch.zeros(1, 3, 5, 32, 48)), "n, n"),
+        (lambda: SecondJudge().read(torch.full((1, 3, 5, 32, 32), NAN)), "NaN"),
+    ],
+)
+def test_what_was_accepted_and_ignored_is_refused(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()

@@ -139,3 +139,14 @@ def test_the_jackknife_agrees_with_theory_on_a_mean_and_keeps_to_its_own_samples
     assert gap == pytest.approx((-1, -1, -1))
     with pytest.raises(ValueError, match="at least"):
         stats.jackknife(lambda values: 0.0, x[:5])
+
+
+def test_a_resample_without_anything_in_it_does_not_spoil_the_interval():
+    values = torch.full((6, 2), torch.nan)
+    values[0, 0], values[1] = 1.0, torch.tensor([2.0, 3.0])
+    found = stats.median(values)
+    assert all(math.isfinite(number) for number in found) and found.low <= found.value <= found.high
+
+
+def test_a_ratio_of_fractions_is_a_ratio():
+    assert stats.ratio(torch.tensor([0.1, 0.1]), torch.tensor([0.25, 0.25])).value == pytest.approx(0.4)

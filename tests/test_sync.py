@@ -169,3 +169,11 @@ def test_a_known_delay_of_a_hum_comes_back(delay):
     assert (found.correlation > 0.99) == (delay == 0)
     still = sync.envelope_correlation(torch.ones(33), seconds, wave(when), rate)
     assert still.correlation == 0, "what does not change goes with nothing"
+
+
+def test_where_nothing_is_hit_and_nothing_heard_there_is_no_row():
+    scenes = [
+        replace(one, bodies=(replace(one.bodies[0], speed=0.0),)) for one in random_scenes.draw_scenes(3, 0)
+    ]
+    rows = sync.sync_rows(sync.watch(render.video(scenes)), listen(torch.zeros(3, 17 * 1024)), 17)
+    assert rows == {}

@@ -30,10 +30,13 @@ def agreement(asked: scene.Description, observed: scene.Description) -> dict[str
 
     A camera that tracks a digit is right where it tracks that digit.
 
-    Two digits count as right when both are. Which of the observed is meant their colours say first, where
-    they do not then the digits, the headings, and which of them hum.
+    Two digits count as right when both are. Which is meant by which, their colours say first; where those do
+    not, the digits, the headings, and which of them hum.
     """
-    pairs = list(zip(asked.subjects, in_order(asked, observed).subjects, strict=False))
+    ordered = in_order(asked, observed).subjects
+    if len(ordered) < len(asked.subjects):
+        asked = in_order(observed, asked)
+    pairs = list(zip(asked.subjects, ordered, strict=False))
     counted = len(asked.subjects) == len(observed.subjects)
     right = {key: counted and all(_fits(a, o, key) for a, o in pairs) for key in SUBJECT_ATTRIBUTES}
     right |= {key: _fits(asked, observed, key) for key in SCENE_ATTRIBUTES}

@@ -34,12 +34,12 @@ HUM_VARIATION = 0.13  # standard deviation over mean of a digit's brightness abo
 class Observation:
     """What the judge saw in one clip. Subjects are those of `description`, most ink first.
 
-    digits: (subjects, f), the digit read in each frame, -1 where it is hidden; positions: (subjects, f, 2)
-    middles of the digits' boxes in the room; brightness: (subjects, f), 1 in full light; clear: (subjects,
-    f), whether all of the digit can be seen; reach: (subjects, 2), how far its middle can go along x and y,
-    which is the room's size less its own; camera_path: (f, 3), where the camera points in the room and how
-    much of it it sees; shapes: (subjects, f, CROP, CROP), the ink around each position, in its own
-    brightness.
+    digits: (subjects, f), the digit read in each frame, -1 where it is hidden or cannot be named; positions:
+    (subjects, f, 2) middles of the digits' boxes in the room; brightness: (subjects, f), 1 in full light;
+    clear: (subjects, f), whether all of the digit can be seen; reach: (subjects, 2), how far its middle can
+    go along x and y, which is the room's size less its own; camera_path: (f, 3), where the camera points in
+    the room and how much of it it sees; shapes: (subjects, f, CROP, CROP), the ink around each position, in
+    its own brightness.
     """
 
     description: Description
@@ -77,8 +77,10 @@ class Judge(nn.Module):
     def read(self, video: Tensor) -> list[Observation]:
         """video: (b, 3, f, h, w) in [-1, 1] -> what is in each clip; f = 1 + 4k.
 
-        It names one digit at least, whatever the clip shows. Raises ValueError where the shape or the number
-        of frames does not fit, and for values that are not finite floats.
+        It sees one digit at least, whatever the clip shows, and at most one of each colour: where a colour's
+        ink is larger than any digit, as where there are two of it, that subject's digit is None. Raises
+        ValueError where the shape or the number of frames does not fit, and for values that are not finite
+        floats.
         """
         if video.ndim != 5 or video.shape[1] != 3 or not len(video):
             raise ValueError(f"clips of shape {tuple(video.shape)}: the judge reads (b, 3, f, h, w).")
@@ -102,7 +104,8 @@ class Judge(nn.Module):
         logits = self(crops.flatten(0, 1))
         digit, style = (x.log_softmax(-1).unflatten(0, own_ink.shape[:2]) for x in logits)
         visible = area > 0.35 * area.amax(1, keepdim=True)
-        named = torch.where(visible, digit.argmax(-1), -1)
+        too_large = (size > ink.CROP_SIDE).any(-1)
+        named = torch.where(visible & ~too_large[:, None], digit.argmax(-1), -1)
         digit = (digit * visible[..., None]).sum(1).argmax(-1)
         style = (style * visible[..., None]).sum(1)
         heading = _heading(positions, seconds, clear, reach)
@@ -111,7 +114,7 @@ class Judge(nn.Module):
 
         words = zip(digit.tolist(), colours.tolist(), heading, hums.tolist(), strict=True)
         subjects = [
-            Subject(d, list(COLOURS)[c], way, hum, k in seen.tracked)
+            Subject(None if too_large[k] else d, list(COLOURS)[c], way, hum, k in seen.tracked)
             for k, (d, c, way, hum) in enumerate(words)
         ]
         path = torch.cat([seen.centre, seen.view[..., None]], -1)

@@ -79,8 +79,9 @@ def nearest_flight(
     (n, 2), how far its middle can go along x and y. Along each axis a flight is a zigzag of that reach, of
     some speed and phase. Where no reach is given it is found as well, in a room of side 1, and as positions
     may then be of ink, whose middle need not be its box's, a constant offset is free. A grid of zigzags
-    first, then ever finer grids around the best. min_bend: see `Flight.hits`; 0 where the reach is known, as
-    the experiment `hit_threshold` found, else MIN_BEND.
+    first, then ever finer grids around the best; the fastest is 1.8 reaches a second where the reach is
+    known, faster ones are misread. min_bend: see `Flight.hits`; 0 where the reach is known, as nothing else
+    that the experiment `hit_threshold` tried is better, else MIN_BEND.
     """
     if positions.ndim != 3 or positions.shape[1] != len(seconds) or len(seconds) < 4:
         raise ValueError(
@@ -108,7 +109,7 @@ def nearest_flight(
     bend, left = (unit.square() * part for part in (_bend(observed, when, weight), left))
     if min_bend is None:
         min_bend = MIN_BEND if reach is None else 0.0
-    is_bent = bend - left > min_bend**2
+    is_bent = (bend - left > min_bend**2) & (speed > 0)
     times = [_wall_times(*way, when) if bent else when[:0] for way, bent in zip(best, is_bent)]
     if reach is not None:
         rows = zip(times, observed * unit[:, None], unit / 2, counts.repeat_interleave(2, 0) > 0)
@@ -208,19 +209,20 @@ def physics(
     trajectory_error: root mean square distance from the nearest lawful flight, bounces and all, in room
     sides. velocity_error: mean error of the velocity from frame to frame where no wall is hit, in room
     sides a second (after PhyWorld, Kang et al. 2024, arXiv 2411.02385; here against the nearest lawful
-    flight, so that a speed that is steady but not the one asked for is no error). reflection_error: at a wall
-    the velocity towards it should turn round; the mean of |after + before| over the hits that leave a whole
-    step before and after them, NaN for clips without. None is quite 0 for real clips: the judge measures ink,
-    to a fraction of a pixel.
+    flight, so that a speed that is steady but not the one asked for is no error). reflection_error: at a
+    wall the velocity towards it should turn round; the mean of |after + before| over the hits that leave
+    a whole step before and after them. NaN where a digit is clear in too few frames to tell. None is
+    quite 0 for real clips: the judge measures ink, to a fraction of a pixel.
     """
     flight = nearest_flight(positions, seconds, clear, reach)
     observed = positions.double()
     counts = torch.ones_like(observed[..., 0]) if clear is None else clear.double()
     off = (observed - flight.positions).square().sum(-1)
-    trajectory_error = ((counts * off).sum(1) / counts.sum(1).clamp(min=1)).sqrt()
+    trajectory_error = ((counts * off).sum(1) / counts.sum(1)).sqrt()
     moved, lawful = (x.diff(dim=1) / seconds.double().diff()[:, None] for x in (observed, flight.positions))
     free = ~flight.bounced.any(-1) & (counts[:, 1:] * counts[:, :-1] > 0)
-    error = ((moved - lawful).norm(dim=-1) * free).sum(1) / free.sum(1).clamp(min=1)
+    error = ((moved - lawful).norm(dim=-1) * free).sum(1) / free.sum(1)
     hit = flight.bounced[:, 1:-1] & ~flight.bounced[:, :-2] & ~flight.bounced[:, 2:]
+    hit &= (counts > 0).unfold(1, 4, 1).all(-1)[..., None]
     turned = (moved[:, 2:] + moved[:, :-2]).abs() * hit
     return Physics(trajectory_error, error, turned.sum((1, 2)) / hit.sum((1, 2)))

@@ -88,7 +88,7 @@ def _resampled(values: Tensor, statistic: Callable[[Tensor], Tensor], seed: int,
         raise ValueError(f"{len(values)} values: a bootstrap needs at least two.")
     values, n = values.double().cpu(), len(values)
     picks = torch.randint(n, (resamples, n), generator=torch.Generator().manual_seed(seed))
-    low, high = statistic(values[picks]).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    low, high = statistic(values[picks]).nanquantile(torch.tensor([0.025, 0.975]).double()).tolist()
     value = statistic(values[None]).item()
     return Interval(value, min(low, value), max(high, value))
 
@@ -127,7 +127,7 @@ def f1(matched: Tensor, hits: Tensor, notes: Tensor) -> Interval:
 
 def _ratio(sums: Tensor) -> Tensor:
     """The first of two numbers by the second: (..., 2) -> (...); 0 where there is nothing."""
-    return sums[..., 0] / sums[..., 1].clamp(min=1)
+    return (sums[..., 0] / sums[..., 1]).nan_to_num(0)
 
 
 def frechet(features: Tensor, others: Tensor) -> float:

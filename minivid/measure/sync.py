@@ -77,7 +77,7 @@ def visible_events(observed: Sequence[Observation], min_bend: float | None = Non
 
 
 def _visible(observed: Observation, hits: list[Tensor]) -> Visible:
-    digits = [subject.digit for subject in observed.description.subjects]
+    digits = [-1 if one.digit is None else one.digit for one in observed.description.subjects]
     seconds = torch.cat(hits)
     owners = torch.tensor(digits).repeat_interleave(torch.tensor([len(some) for some in hits]))
     order = seconds.argsort()
@@ -107,7 +107,8 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
     those with two, where one passes in front of the other, and where none does; onset_f1_50ms: within 50 ms;
     note_f1: within a frame, and the note is the digit's; onset_error_ms: median distance of a pair; pitch:
     proportion of pairs whose note is the digit's; envelope_correlation: of brightness and loudness, of digits
-    that hum. Floors: the sound of the next clip. Intervals are of clips, not of pairs.
+    that are heard to hum and whose number is seen. Floors: the sound of the next clip, but for that row.
+    Intervals are of clips, not of pairs; of that row, of digits. What nothing is known of has no row.
     """
     end = frame_times(frames)[-1].item() - SHARP  # later strokes are too short to be told
     ours, others = (
@@ -123,7 +124,8 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
         ("onset_f1_50ms", SHARP, False),
         ("note_f1", FRAME, True),
     ):
-        rows[key] = _f1_row(ours, others, within, by_digit)
+        if any(len(events.seconds) for pair in ours for events in pair):
+            rows[key] = _f1_row(ours, others, within, by_digit)
     for kind, is_kind in KINDS.items():
         some, chance = (
             [pair for pair, one in zip(clips, seen, strict=True) if is_kind(one)] for clips in (ours, others)

@@ -9,7 +9,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate
 
-from minivid.formats import frame_times
+from minivid.formats import frame_times, require_values
 from minivid.models.attention import TimeEmbedding, TransformerLayer
 from minivid.world import scene
 
@@ -51,26 +51,28 @@ class SecondJudge(nn.Module):
         return maps, where, self.there(where.amax(-1).mean(1)[..., None])[..., 0]
 
     def forward(
-        self, found, video: Tensor, clips: Tensor, colours: Tensor, read: slice = slice(None)
+        self, found, video: Tensor, clips: Tensor, colours: Tensor, some: slice = slice(None)
     ) -> dict[str, Tensor]:
         """Logits of every answer for n digits, (n, ·) each, given their clips and colours (n,).
 
-        read: the frames in which the digit is read.
+        some: the frames in which the digit is read.
         """
         maps, where, _ = found
         heat = where[clips, :, colours].float().softmax(-1).unflatten(-1, (GRID, GRID))
-        cells = (torch.arange(GRID) + 0.5) / GRID * 2 - 1
+        cells = _middles(GRID, heat.device)
         at = torch.stack([heat.sum(2) @ cells, heat.sum(3) @ cells], -1)  # (n, f, 2) in [-1, 1]
         local = torch.einsum("nfyx,nfcyx->nfc", heat, maps[clips].float())
         summary = self.summary(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])[clips]
-        x = self.token(torch.cat([summary, local, at], -1)) + self.time(frame_times(at.shape[1]).float())
+        x = self.token(torch.cat([summary, local, at], -1)) + self.time(
+            frame_times(at.shape[1]).float().to(at.device)
+        )
         for layer in self.layers:
             x = layer(x)
         logits = {key: head(x.mean(1)).float() for key, head in self.answers.items()}
-        axis = ((torch.arange(WINDOW) + 0.5) / WINDOW * 2 - 1) * WINDOW / SIZE
-        at = at[:, read]
+        axis = _middles(WINDOW, at.device) * WINDOW / SIZE
+        at = at[:, some]
         grid = at[:, :, None, None] + torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-        frames = rearrange(video[:, :, read], "b c f h w -> b f c h w")[clips]
+        frames = rearrange(video[:, :, some], "b c f h w -> b f c h w")[clips]
         windows = grid_sample(frames.flatten(0, 1), grid.flatten(0, 1), align_corners=False)
         tint = repeat(self.colour(colours), "n c -> (n f) c 1 1", f=at.shape[1])
         named = self.digit(self.stem(windows) + tint).float().unflatten(0, at.shape[:2])
@@ -79,12 +81,17 @@ class SecondJudge(nn.Module):
 
     @torch.no_grad()
     def read(self, video: Tensor) -> list[scene.Description]:
-        """What is in each clip, as the first judge would say it."""
-        video = resized(video)
+        """What is in each clip, as the first judge would say it.
+
+        Raises ValueError for what are no square clips (b, 3, f, h, w) of finite floats, f = 1 + 4k.
+        """
+        if video.ndim != 5 or video.shape[1] != 3 or not len(video) or video.shape[3] != video.shape[4]:
+            raise ValueError(f"clips of shape {tuple(video.shape)}: the second judge reads (b, 3, f, n, n).")
+        video = resized(require_values(video, "a clip"))
         found = self.find(video)
         top = found[2].topk(2, 1)
         rows = [(i, k) for i in range(len(video)) for k in range(2) if k == 0 or top.values[i, k] > 0]
-        clips = torch.tensor([i for i, _ in rows])
+        clips = torch.tensor([i for i, _ in rows], device=video.device)
         colours = torch.stack([top.indices[i, k] for i, k in rows])
         logits = self(found, video, clips, colours)
         descriptions = []
@@ -101,6 +108,11 @@ class SecondJudge(nn.Module):
             )  # fmt: skip
             descriptions.append(scene.Description(subjects, **words))
         return descriptions
+
+
+def _middles(n: int, device: torch.device) -> Tensor:
+    """Where the middles of n cells are, from -1 to 1."""
+    return (torch.arange(n, device=device) + 0.5) / n * 2 - 1
 
 
 def resized(video: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from minivid import weights
 from minivid.measure import adherence, stats
+from minivid.recipes import cache
 from minivid.recipes.recipe import Recipe
 from minivid.training import TrainConfig
 from minivid.world import held_out, random_scenes, render, scene
@@ -82,19 +83,22 @@ def network() -> ClipClassifier:
 
 @torch.no_grad()
 def score(made: ClipClassifier, n: int, seed: int) -> dict:
-    """Distances from real clips to clips with a known fault; ceiling: to other real clips."""
-    scenes = held_out.draw_scenes(3 * n, seed)
-    real, other, wrong = (render.video(scenes[k::3]) for k in range(3))
-    missing = [k for k, one in enumerate(scenes[2::3]) if one.bodies[0].colour != "red"]
-    clips = {"real": real, "other": other, "shuffled": adherence.shuffle_frames(wrong, seed),
-             "static": wrong[:, :, :1].expand_as(wrong), "no_red": wrong[missing]}  # fmt: skip
+    """Distances from n real clips to n others: real ones, the codec's copies, and clips with a known fault.
+
+    Ceilings: of the other real clips.
+    """
+    scenes = held_out.draw_scenes(4 * n, seed)
+    others = [one for one in scenes[2 * n :] if one.bodies[0].colour != "red"][:n]
+    real, other, wrong, no_red = (render.video(some) for some in (scenes[:n], scenes[n : 2 * n],
+                                                                  scenes[2 * n : 3 * n], others))  # fmt: skip
+    clips = {"real": other, "copies": cache.copies(wrong), "shuffled": adherence.shuffle_frames(wrong, seed),
+             "static": wrong[:, :, :1].expand_as(wrong), "no_red": no_red}  # fmt: skip
     clouds = {k: torch.cat([made.features(part) for part in v.split(100)]) for k, v in clips.items()}
-    table, theirs = {}, clouds.pop("real")
+    table, theirs = {}, torch.cat([made.features(part) for part in real.split(100)])
     for name, distance in (("toy_kid", stats.kernel_distance), ("toy_fvd", stats.frechet)):
         if name == "toy_kid" or n > 2 * WIDTH:
             found = {k: stats.jackknife(distance, ours, theirs) for k, ours in clouds.items()}
-            best = found.pop("other").value
-            table |= {f"{name}_{k}": stats.row(ours, None, best) for k, ours in found.items()}
+            table |= {f"{name}_{k}": stats.row(one, None, found["real"].value) for k, one in found.items()}
     return table
 
 
@@ -102,5 +106,6 @@ CONFIG = TrainConfig(steps=1500, batch_size=48, learning_rate=2e-3, ema=0.998, s
 
 RECIPE = Recipe(
     "a classifier of clips, whose features stand behind distances",
-    ClipClassifier, draw_batch, loss, {"laptop": CONFIG, "gpu": CONFIG}, score, world="directed",
+    ClipClassifier, draw_batch, loss, {"laptop": CONFIG, "gpu": CONFIG}, score,
+    needs=("video_codec",), world="directed",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy
 
 from minivid.formats import frame_times
-from minivid.measure import ink, judge
+from minivid.measure import ink, judge, stats
 from minivid.measure.adherence import agreement, attribute_rows
 from minivid.measure.stats import proportion_row
 from minivid.recipes import labels
@@ -79,10 +79,9 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
             own = [(a, b) for a, b in zip(asked, found, strict=True) if getattr(a, key) == value]
             table[prefix + word] = proportion_row([agreement(a, b)[key] for a, b in own])
         if world is random_scenes.EASY:
-            frames = torch.cat([one.digits.flatten() for one in observed])
-            pairs = zip(asked, observed, strict=True)
-            truth = [torch.full((o.digits.numel(),), a.subjects[0].digit) for a, o in pairs]
-            table["easy_frame_digit"] = proportion_row(frames == torch.cat(truth))
+            right = [(o.digits == a.subjects[0].digit).sum() for a, o in zip(asked, observed, strict=True)]
+            every = [o.digits.numel() for o in observed]
+            table["easy_frame_digit"] = stats.row(stats.ratio(torch.tensor(right), torch.tensor(every)))
         table[prefix + "identity"] = proportion_row([one.identity for one in observed])
     return table | labels.rows(lambda clips: [one.description for one in network.read(clips)])
 

@@ -3,6 +3,7 @@
 The clips are kept as they were labelled, whatever becomes of the model that made them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -39,43 +40,53 @@ def load() -> Labelled:
 
 
 def pairs(first: dict, second: dict) -> list[tuple[str, dict, dict]]:
-    """The digits that both passes saw in a clip: their colour, and the labels of either."""
-    by_colour = [{one["colour"]: one for one in labels["digits"]} for labels in (first, second)]
+    """The digits that both passes saw in a clip, once each: their colour, and the labels of either."""
+    by_colour = []
+    for labels in (first, second):
+        colours = [one["colour"] for one in labels["digits"]]
+        by_colour.append(
+            {one["colour"]: one for one in labels["digits"] if colours.count(one["colour"]) == 1}
+        )
     return [(c, one, by_colour[1][c]) for c, one in by_colour[0].items() if c in by_colour[1]]
 
 
 def rows(read: Callable[[Tensor], Sequence[scene.Description]]) -> dict:
-    """How often a judge reads what both passes saw; ceiling: how often they saw the same.
+    """How often a judge reads what both passes saw, where both saw the same and named it.
 
-    labelled_colours: of clips in which both saw the same colours, those in which the judge finds just these.
-    labelled_digit, _heading: of digits that both called the same. labelled_legible_digit: of those that both
-    could name in nearly every frame.
+    labelled_colours: the colours of all digits, of one that is there twice twice: of a judge, a colour whose
+    ink is too large for one digit. labelled_legible_digit: of digits that both could name in nearly every
+    frame.
     """
     found = load()
     described = [d for part in found.clips.split(50) for d in read(part)]
     right: dict[str, list[bool]] = {}
-    same: dict[str, list[bool]] = {}
+
+    def note(key: str, first, second, read) -> None:
+        if first == second is not None:
+            right.setdefault(key, []).append(read == first)
+
     for first, second, description in zip(found.first, found.second, described, strict=True):
         subjects = {one.colour: one for one in description.subjects}
-        colours = [{one["colour"] for one in labels["digits"]} for labels in (first, second)]
-        _note(right, same, "colours", *colours, set(subjects))
+        colours = [Counter(one["colour"] for one in labels["digits"]) for labels in (first, second)]
+        note("colours", *colours, {c: 1 + (one.digit is None) for c, one in subjects.items()})
         for key in OF_A_CLIP:
-            _note(right, same, key, first[key], second[key], getattr(description, key))
+            note(key, first[key], second[key], getattr(description, key))
         for colour, one, other in pairs(first, second):
             subject = subjects.get(colour, scene.Subject())
             for key in ("digit", "heading"):
-                _note(right, same, key, one[key], other[key], getattr(subject, key))
+                note(key, one[key], other[key], getattr(subject, key))
             if one["legible"] == other["legible"] == "yes":
-                _note(right, same, "legible_digit", one["digit"], other["digit"], subject.digit)
-    return {
-        f"labelled_{key}": proportion_row(right[key], None, sum(same[key]) / len(same[key])) for key in right
-    }
+                note("legible_digit", one["digit"], other["digit"], subject.digit)
+    return {f"labelled_{key}": proportion_row(these) for key, these in right.items()}
 
 
-def _note(right: dict, same: dict, key: str, first, second, read) -> None:
-    """Count whether two labels agree, and, where they do, whether the judge agrees with them."""
-    if first is None and second is None:
-        return
-    same.setdefault(key, []).append(first == second)
-    if first == second:
-        right.setdefault(key, []).append(read == first)
+def passes_agree() -> dict[str, list[int]]:
+    """How often the two passes said the same, of all digits that either named: [the same, of how many]."""
+    found, counts = load(), {key: [0, 0] for key in ("digit", "heading")}
+    for first, second in zip(found.first, found.second, strict=True):
+        for _, one, other in pairs(first, second):
+            for key, count in counts.items():
+                if one[key] is not None or other[key] is not None:
+                    count[0] += one[key] == other[key]
+                    count[1] += 1
+    return counts

@@ -1,4 +1,6 @@
-"""A second judge, to judge the first: it shares no rule, no weight and no training clip with it.
+"""A second judge, to judge the first: it shares no weight, no training clip and no code of reading with it.
+
+What it may say is the same: one digit or two, of different colours. The simulator that taught it is, too.
 
 It was trained on clips of its own, of which half had been through the codec, as generated ones have.
 """
@@ -49,7 +51,8 @@ def loss(network: SecondJudge, batch: tuple[Tensor, ...], rng: torch.Generator) 
     cells = ((positions + 0.5) * GRID).long().clamp(0, GRID - 1)
     where = found[1][clips, :, colours].float().flatten(0, 1)
     total = cross_entropy(where, (cells[..., 1] * GRID + cells[..., 0]).flatten())
-    there = torch.zeros(found[2].shape).index_put((clips, colours), torch.ones(len(clips)))
+    there = torch.zeros_like(found[2], dtype=torch.float32)
+    there[clips, colours] = 1
     some = slice(int(torch.randint(3, (), generator=rng)), None, 3)  # of the frames, to save time
     logits = network(found, video, clips, colours, some)
     total = total + bce(found[2].float(), there) + 2 * cross_entropy(logits["digit"], digits)

@@ -48,6 +48,10 @@ class World:
     def __post_init__(self):
         if not set(self.counts) <= {1, 2} or not self.counts:
             raise ValueError(f"counts={self.counts}: a scene has one digit or two.")
+        if "track" in self.cameras:
+            raise ValueError(
+                '"track" among cameras: it needs a digit to follow; give directed, a share, instead.'
+            )
 
 
 DIRECTED_CAMERAS = CAMERAS[7:]
@@ -89,9 +93,6 @@ def _directed(scene: Scene, draw: "_Uniforms", world: World, description: Descri
     asked = description or Description((Subject(),) * len(scene.bodies))
     redirected = draw.between(0, 1) < world.directed
     drawn = draw.among(DIRECTED_CAMERAS)
-    if redirected and drawn == "track" and not _in_sight(scene):
-        drawn = "from above"  # what a caption names should be seen
-    camera = asked.camera or (drawn if redirected else scene.camera)
     followed = [k for k, subject in enumerate(asked.subjects) if subject.followed]
     free = [k for k, subject in enumerate(asked.subjects) if subject.followed is None]
     tracked = draw.among(followed or free or range(len(scene.bodies)))
@@ -102,6 +103,9 @@ def _directed(scene: Scene, draw: "_Uniforms", world: World, description: Descri
             replace(body, speed=min(body.speed, 2 / 3 * body.speed + 0.1)) for body in scene.bodies
         )
         scene = replace(scene, bodies=bodies, slow_motion=True)
+    if redirected and drawn == "track" and not _in_sight(scene):
+        drawn = "from above"  # what a caption names should be seen
+    camera = asked.camera or (drawn if redirected else scene.camera)
     return replace(scene, camera=camera, tracked=tracked if camera == "track" else None)
 
 

@@ -1,11 +1,10 @@
 """A scene: which digits are there, how they move, what the camera and the light do.
 
-A `Scene` holds everything that happens, so that picture, sound and caption are three views of one
-truth. Motion is exact: a digit flies straight, is mirrored at the walls, and the time of every hit
-is a fraction solved for, never stepped to. What a caption can say of a scene is its `Description`.
+A `Scene` holds everything that happens, so that picture, sound and caption are three views of one truth.
+Motion is exact: a digit flies straight, is mirrored at the walls, and the time of every hit is solved for,
+never stepped to. What a caption can say of a scene is its `Description`.
 
-Lengths are in units of the room's short side, the origin is the room's centre, y grows downwards as
-in a picture. Times are in seconds.
+Lengths are in units of the room's short side, the origin is its centre, y grows downwards; times in seconds.
 """
 
 import math
@@ -36,6 +35,7 @@ SLOW_MOTION = 0.5  # how fast time runs in slow motion
 PUSHES = {"none": (0, 0), "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 PUSH = 0.15  # short sides a second that one push adds to a digit's velocity
 MAX_SPEED = 20.0  # short sides a second
+ASPECTS = 0.32, 1.4  # of a box, width by height: narrower than a pen, or wider than what is drawn, is none
 FASTEST = 1.2  # short sides a second, along each axis, beyond which no push takes a digit
 
 QUIET_START = 0.5  # seconds before the first hit: four frames in which a viewer can read the heading
@@ -130,6 +130,13 @@ class Body:
             raise ValueError(f"{', '.join(bad)}: allowed are finite numbers from 0.")
         if self.speed > MAX_SPEED:
             raise ValueError(f"speed {self.speed}: allowed are 0 to {MAX_SPEED} short sides a second.")
+        if self.height and not ASPECTS[0] <= self.width / self.height <= ASPECTS[1]:
+            raise ValueError(
+                f"a box of {self.width} by {self.height}: it is {ASPECTS} times as wide as high."
+            )
+        for stroke in self.glyph or ((),) * (self.glyph is not None):
+            if len(stroke) < 2 or not all(math.isfinite(x + y) for x, y in stroke):
+                raise ValueError(f"a stroke of {stroke}: give two points (x, y) or more.")
         for push in self.pushes:
             _require("push", push, PUSHES)
         if not abs(self.angle) <= 45:
@@ -169,7 +176,8 @@ class Scene:
     camera_path: tuple[tuple[float, float, float], ...] | None = None
 
     def __post_init__(self):
-        if (self.camera == "track") != (self.tracked in range(len(self.bodies))):
+        follows = self.tracked if self.camera == "track" else 0 if self.tracked is None else -1
+        if follows not in range(len(self.bodies)):
             raise ValueError(
                 f"camera={self.camera!r} and tracked={self.tracked}: a camera that is 'track' follows one of "
                 f"the bodies, 0 to {len(self.bodies) - 1}; any other follows none, None."
@@ -181,6 +189,8 @@ class Scene:
             ("style", self.style, STYLES),
         ):
             _require(what, word, allowed)
+        if self.camera_path == ():
+            raise ValueError("an empty camera path: give (x, y, view) for each frame, or None.")
         for x, y, view in self.camera_path or ():
             if not (math.isfinite(x + y) and 0 < view < math.inf):
                 raise ValueError(f"a camera at ({x}, {y}) that sees {view}: give finite numbers.")
@@ -244,10 +254,7 @@ class Scene:
 
 
 class _Axis(NamedTuple):
-    """Flight along x or y: the free length, and (since, start, velocity) of every leg between two pushes.
-
-    A start is counted from the lowest centre. Without pushes there is one leg.
-    """
+    """Flight along x or y: the free length, and each leg between pushes (since, start from low, velocity)."""
 
     length: float
     legs: list[tuple[float, float, float]]
