@@ -2,8 +2,8 @@
 
     python docs/disagreements.py
 
-The clips are the 200 that were labelled by eye. Above: the labels say what the judge reads; below: they say
-what the second judge reads. Both judges read the clips anew.
+The clips are the 200 that were labelled. First come those whose labels say what the judge reads, then those
+whose labels say what the second judge reads. Both judges read the clips anew.
 """
 
 from pathlib import Path
@@ -35,10 +35,10 @@ def main() -> None:
                 mine, theirs = (some.get(colour, {}).get(key) for some in (first, other))
                 if mine != theirs and one[key] == again[key] in (mine, theirs):
                     sides[one[key] == mine].append(
-                        (k, f"{colour}, {key}: judge {mine}, second judge {theirs}, by eye {one[key]}")
+                        (k, f"{colour}, {key}: judge {mine}, second judge {theirs}, labels {one[key]}")
                     )
     for right, some in sides.items():
-        print(f"by eye as {'the judge' if right else 'the second judge'}: {len(some)}")
+        print(f"labels as {'the judge' if right else 'the second judge'}: {len(some)}")
     chosen = [one for right in (True, False) for one in sides[right][:EACH]]
     strips = show.film_strip(found.clips[[k for k, _ in chosen]], [text for _, text in chosen])
     PICTURE.write_bytes(strips.png())

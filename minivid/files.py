@@ -47,7 +47,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """The same for what JSON can hold, as a text file."""
+    """Write what JSON can hold to a text file: all of it or none."""
     write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 

@@ -21,7 +21,7 @@ def require_known(tokens: Tensor, encoder: text.TextEncoder, name: str) -> Tenso
     if unknown := [k for k in dict.fromkeys(tokens.flatten().tolist()) if k >= known]:
         words = " ".join(TOKENIZER.words[k] for k in unknown)
         raise ValueError(
-            f"{name} was trained before {words!r}: leave that out, or train it again, which teaches it all "
+            f"{name} was trained before {words!r}: leave that out, or train the model again, on all "
             f"{len(TOKENIZER.words) - 2} words."
         )
     return tokens

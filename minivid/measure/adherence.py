@@ -75,7 +75,7 @@ def agreement_rows(
 
 
 def attribute_rows(asked: Sequence[scene.Description], read: Sequence[scene.Description]) -> dict:
-    """The same of descriptions, without a ceiling."""
+    """One row an attribute: how often what was read is what was asked for; floor: of the next clip."""
     ours, floor = (
         [agreement(a, b) for a, b in zip(asked, some, strict=True)] for some in (read, [*read[1:], *read[:1]])
     )

@@ -55,8 +55,8 @@ class Flight(NamedTuple):
     """Lawful flights: positions (n, f, 2), and the velocity before the first hit (n, 2), room sides a second.
 
     bounced: (n, f - 1, 2), whether a wall is hit along each axis between a frame and the next.
-    hits: for each flight, in order, when walls are hit between the first frame and the last: (k,) seconds;
-    those only that show, without which a straight flight would be further off by `min_bend`.
+    hits: for each flight, in order, when walls are hit between the first frame and the last: (k,) seconds.
+    A hit counts where a straight flight would miss what was seen by `min_bend` more.
     """
 
     positions: Tensor
@@ -161,7 +161,7 @@ def _grid(known: bool) -> tuple[Tensor, Tensor]:
 def _grid_gaps(
     observed: Tensor, weight: Tensor, grid: Tensor, seconds: Tensor, offset: bool
 ) -> Iterator[Tensor]:
-    """How far zigzags of a grid are from what was seen, but for a constant: (256 at most, k) at a time."""
+    """How far zigzags of a grid are from what was seen, up to a constant: (256 at most, k) at a time."""
     paths = _zigzag(grid, seconds)
     squares = paths.square()
     for seen, counts in zip(observed.split(256), weight.split(256), strict=True):

@@ -81,8 +81,8 @@ def search_path(grey: Grey) -> tuple[Tensor, Tensor]:
 def refine_path(grey: Grey, centre: Tensor, view: Tensor, lights: Sequence[str]) -> tuple[Tensor, Tensor]:
     """The camera path nearby under which an empty room fits each frame best: (b, f, 2) and (b, f).
 
-    Steps along x and y first, as walls are thin and a slope leads past them, then Gauss-Newton, held to where
-    it starts by a spring that gives way where walls are in view: where none is, the picture tells nothing.
+    Steps along x and y come first, because walls are thin and a slope leads past them; then Gauss-Newton. A
+    penalty on the distance from the start keeps a path there that shows no wall, and so tells nothing.
     """
     start = path = torch.cat([centre, view[..., None]], -1)
     lit = render.light(lights, frame_times(grey.level.shape[1]))[..., None, None]

@@ -179,7 +179,7 @@ def proportion_row(right, floor=None, ceiling: float | None = None) -> dict:
 
 
 def row(ours: Interval, floor: float | None = None, ceiling: float | None = None) -> dict:
-    """The same of what is no proportion."""
+    """A row of a score: floor, ours, ceiling, and the interval of ours."""
     interval = [ours.low, ours.high]
     return {"floor": floor, "ours": ours.value, "ceiling": ceiling, "interval": interval}
 

@@ -67,7 +67,7 @@ def score(network: nn.Module, n: int, seed: int) -> dict:
     """Agreement of what the judge reads on real clips with what is in them; floor: shuffled pairs.
 
     Of the full world, the easy one, and the directed one at 32×32 and at 64×64, with a row for each new word;
-    and of generated clips that were labelled by eye, see `labels.rows`.
+    and of generated clips that were labelled, see `labels.rows`.
     """
     table = {}
     for prefix, world, size in WORLDS:

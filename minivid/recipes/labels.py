@@ -1,4 +1,4 @@
-"""Is a judge right about generated clips? 200 of them, labelled by eye; how, says data/labels/README.md.
+"""Is a judge right about generated clips? 200 of them were labelled; data/labels/README.md says how.
 
 The clips are kept as they were labelled, whatever becomes of the model that made them.
 """

@@ -65,7 +65,7 @@ def score(network: SecondJudge, n: int, seed: int) -> dict:
 
     64_: at 64×64. agrees_copies_, agrees_generated_: with the judge, on the codec's copies of clips of the
     full world, and on clips that `joint` generates for their captions, 500 at most; floor: on the next clip.
-    labelled_: of clips labelled by eye, see `labels.rows`.
+    labelled_: of generated clips that were labelled, see `labels.rows`.
     """
     table = labels.rows(network.read)
     scenes = random_scenes.draw_scenes(n, seed, random_scenes.DIRECTED)

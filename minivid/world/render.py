@@ -164,7 +164,7 @@ def camera_paths(scenes: Sequence[Scene], seconds: Tensor) -> tuple[Tensor, Tens
 
 
 def camera(words: Sequence[str], seconds: Tensor) -> tuple[Tensor, Tensor]:
-    """The same for cameras whose path their word tells: every one but "track"."""
+    """Where cameras point and how much they see, (b, f, 2) and (b, f), by their words: any but "track"."""
     duration = 2 * seconds.mean()  # frames sit in the middle of their time, so this is the clip's end
     sweep = (2 * seconds / duration - 1).float()  # -1 … 1
     moves = torch.tensor([_MOVES[word] for word in words])[:, None] * sweep[:, None]
