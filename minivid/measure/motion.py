@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 MIN_CLEAR = 6  # frames that must be clear for the others not to count
-TOUCH = 0.07  # room sides from a wall, in one of the two frames nearest to a hit
+TOUCH = 0.15  # room sides from a wall, in one of the two frames nearest to a hit
 MIN_BEND = 0.008  # room sides, root mean square: needed where it is not known where the walls are
 
 
@@ -71,6 +71,7 @@ def nearest_flight(
     clear: Tensor | None = None,
     reach: Tensor | None = None,
     min_bend: float | None = None,
+    touch: float | None = None,
 ) -> Flight:
     """The straight, even flights, mirrored at walls, that are nearest to what was seen.
 
@@ -81,7 +82,8 @@ def nearest_flight(
     may then be of ink, whose middle need not be its box's, a constant offset is free. A grid of zigzags
     first, then ever finer grids around the best; the fastest is 1.8 reaches a second where the reach is
     known, faster ones are misread. min_bend: see `Flight.hits`; 0 where the reach is known, as nothing else
-    that the experiment `hit_threshold` tried is better, else MIN_BEND.
+    that the experiment `hit_threshold` tried is better, else MIN_BEND. touch: how near to a wall a digit must
+    have been seen when it hit it, else TOUCH, from the same experiment.
     """
     if positions.ndim != 3 or positions.shape[1] != len(seconds) or len(seconds) < 4:
         raise ValueError(
@@ -113,7 +115,7 @@ def nearest_flight(
     times = [_wall_times(*way, when) if bent else when[:0] for way, bent in zip(best, is_bent)]
     if reach is not None:
         rows = zip(times, observed * unit[:, None], unit / 2, counts.repeat_interleave(2, 0) > 0)
-        times = [_touching(*row, when) for row in rows]
+        times = [_touching(*row, when, TOUCH if touch is None else touch) for row in rows]
     hits = [torch.cat(axes).sort().values for axes in zip(times[::2], times[1::2], strict=True)]
     path = (path * unit[:, None]).view(n, 2, -1).transpose(1, 2)
     return Flight(path, velocity.view(n, 2), bounced, hits)
@@ -143,10 +145,12 @@ def _gaps(observed: Tensor, weight: Tensor, paths: Tensor, known: bool) -> tuple
     return (weight[:, None] * (gaps - offset).square()).sum(-1), offset
 
 
-def _touching(hits: Tensor, along: Tensor, wall: Tensor, clear: Tensor, seconds: Tensor) -> Tensor:
+def _touching(
+    hits: Tensor, along: Tensor, wall: Tensor, clear: Tensor, seconds: Tensor, touch: float
+) -> Tensor:
     """Those of the hits (k,) at which a digit was seen near a wall, or not seen: along, clear (f,)."""
     frames = (hits[:, None] - seconds).abs().topk(2, largest=False).indices
-    return hits[((wall - along[frames].abs() < TOUCH) | ~clear[frames]).any(1)]
+    return hits[((wall - along[frames].abs() < touch) | ~clear[frames]).any(1)]
 
 
 def _grid(known: bool) -> tuple[Tensor, Tensor]:

@@ -63,16 +63,18 @@ def watch(video: Tensor) -> list[Visible]:
     return visible_events(read_clips(load_judge(), video))
 
 
-def visible_events(observed: Sequence[Observation], min_bend: float | None = None) -> list[Visible]:
+def visible_events(
+    observed: Sequence[Observation], min_bend: float | None = None, touch: float | None = None
+) -> list[Visible]:
     """Hits and brightness in what the judge has read: all digits' flights are fitted at once.
 
-    min_bend: as of `motion.nearest_flight`.
+    min_bend, touch: as of `motion.nearest_flight`.
     """
     positions, clear, reach = (
         torch.cat([getattr(one, key) for one in observed]) for key in ("positions", "clear", "reach")
     )
     times = frame_times(positions.shape[1])
-    hits = iter(motion.nearest_flight(positions, times, clear, reach, min_bend).hits)
+    hits = iter(motion.nearest_flight(positions, times, clear, reach, min_bend, touch).hits)
     return [_visible(one, list(itertools.islice(hits, len(one.positions)))) for one in observed]
 
 
