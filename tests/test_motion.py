@@ -101,7 +101,7 @@ def test_where_the_walls_are_known_a_graze_at_the_end_is_found_and_a_bend_elsewh
     assert found.tolist() == pytest.approx([WHEN[-1].item() - 0.004 / 0.3], abs=0.01)
     (found,) = motion.nearest_flight(grazing - torch.tensor([0.02, 0]), WHEN, None, reach).hits
     assert len(found) == 0
-    turning = torch.cat([grazing[:, 4:13], grazing[:, 4:12].flip(1)], 1)  # amid the room
+    turning = torch.cat([grazing[:, :9], grazing[:, :8].flip(1)], 1)  # amid the room
     assert len(motion.nearest_flight(turning, WHEN, None, reach).hits[0]) == 0
     assert len(motion.nearest_flight(turning, WHEN).hits[0]) > 0  # who knows no walls is misled
 
