@@ -3,7 +3,7 @@
 Sampling begins at t = 1, where clean latents computed from predicted noise carry 157 times its error. Here
 the same trained network is sampled twice: as in `flows`, and with the predicted clean latents kept within
 what latents of real clips can be. A second network predicts noise on the cosine path, so that the path and
-the prediction are told apart. Both are sampled without guidance, too.
+the prediction are told apart.
 """
 
 from dataclasses import replace

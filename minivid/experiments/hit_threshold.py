@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minivid.experiments.records import Bar
 from minivid.formats import DEFAULT_FORMAT, frame_times
-from minivid.measure import stats, sync
+from minivid.measure import motion, stats, sync
 from minivid.measure.adherence import read_clips
 from minivid.measure.judge import Observation, load_judge
 from minivid.recipes import cache
@@ -24,10 +24,10 @@ from minivid.world import random_scenes, render, scene
 
 WHAT = "onset F1 of hits seen in real clips, disturbed, by how bent a flight is and how near the wall"
 SEEDS = (0, 1, 2)
-BEND = 0.0  # the best of BENDS
 N, SEED = 200, 1900  # scenes with one digit, and as many with two
 JITTER, DROPPED, HIDDEN = 0.012, 0.15, 4  # room sides; share of frames; frames behind a post
 BENDS = (0.0, 0.002, 0.004, 0.008, 0.016)  # room sides, root mean square
+BEND, NEAR = 0.0, 0.07  # the best of BENDS, and the nearness that stood before
 TOUCHES = (0.03, 0.05, 0.07, 0.1, 0.15, 1.0)  # room sides; the last for anywhere
 END = frame_times(DEFAULT_FORMAT.frames)[-1].item() - sync.SHARP  # as in scores
 
@@ -77,7 +77,7 @@ def observations(scenes: list[scene.Scene], size: int = 32) -> dict[str, list[Ob
 
 
 def hit_f1(
-    observed: list[Observation], scenes: list[scene.Scene], bend: float, touch: float | None = None
+    observed: list[Observation], scenes: list[scene.Scene], bend: float, touch: float = motion.TOUCH
 ) -> float:
     """The F1 of hits that are seen against those that there are, before END and within a frame."""
     counts = []
@@ -96,7 +96,7 @@ def run(seed: int, bar: Bar, n: int = N) -> dict:
         world = replace(random_scenes.FULL, counts=(count,))
         scenes = random_scenes.draw_scenes(n, SEED + seed, world)
         read = observations(scenes)
-        tries = {str(bend): (bend, None) for bend in BENDS} | {within(x): (BEND, x) for x in TOUCHES}
+        tries = {str(bend): (bend, NEAR) for bend in BENDS} | {within(x): (BEND, x) for x in TOUCHES}
         pairs = [(kind, name) for kind in read for name in tries]
         for kind, name in bar(pairs, len(pairs), f"seed {seed}, {count}"):
             f1 = hit_f1(read[kind], scenes, *tries[name])

@@ -71,7 +71,7 @@ def nearest_flight(
     clear: Tensor | None = None,
     reach: Tensor | None = None,
     min_bend: float | None = None,
-    touch: float | None = None,
+    touch: float = TOUCH,
 ) -> Flight:
     """The straight, even flights, mirrored at walls, that are nearest to what was seen.
 
@@ -83,7 +83,7 @@ def nearest_flight(
     first, then ever finer grids around the best; the fastest is 1.8 reaches a second where the reach is
     known, faster ones are misread. min_bend: see `Flight.hits`; 0 where the reach is known, as nothing else
     that the experiment `hit_threshold` tried is better, else MIN_BEND. touch: how near to a wall a digit must
-    have been seen when it hit it, else TOUCH, from the same experiment.
+    have been seen when it hit it, from the same experiment.
     """
     if positions.ndim != 3 or positions.shape[1] != len(seconds) or len(seconds) < 4:
         raise ValueError(
@@ -115,7 +115,7 @@ def nearest_flight(
     times = [_wall_times(*way, when) if bent else when[:0] for way, bent in zip(best, is_bent)]
     if reach is not None:
         rows = zip(times, observed * unit[:, None], unit / 2, counts.repeat_interleave(2, 0) > 0)
-        times = [_touching(*row, when, TOUCH if touch is None else touch) for row in rows]
+        times = [_touching(*row, when, touch) for row in rows]
     hits = [torch.cat(axes).sort().values for axes in zip(times[::2], times[1::2], strict=True)]
     path = (path * unit[:, None]).view(n, 2, -1).transpose(1, 2)
     return Flight(path, velocity.view(n, 2), bounced, hits)

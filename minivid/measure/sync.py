@@ -64,7 +64,7 @@ def watch(video: Tensor) -> list[Visible]:
 
 
 def visible_events(
-    observed: Sequence[Observation], min_bend: float | None = None, touch: float | None = None
+    observed: Sequence[Observation], min_bend: float | None = None, touch: float = motion.TOUCH
 ) -> list[Visible]:
     """Hits and brightness in what the judge has read: all digits' flights are fitted at once.
 
@@ -121,18 +121,15 @@ def sync_rows(seen: list[Visible], heard: list[Transcription], frames: int) -> d
         for some in (heard, heard[1:] + heard[:1])
     )
     rows = {}
-    for key, within, by_digit in (
-        ("onset_f1", FRAME, False),
-        ("onset_f1_50ms", SHARP, False),
-        ("note_f1", FRAME, True),
-    ):
-        if any(len(events.seconds) for pair in ours for events in pair):
-            rows[key] = _f1_row(ours, others, within, by_digit)
+    if _any_events(ours):
+        rows["onset_f1"] = _f1_row(ours, others, FRAME)
+        rows["onset_f1_50ms"] = _f1_row(ours, others, SHARP)
+        rows["note_f1"] = _f1_row(ours, others, FRAME, by_digit=True)
     for kind, is_kind in KINDS.items():
         some, chance = (
             [pair for pair, one in zip(clips, seen, strict=True) if is_kind(one)] for clips in (ours, others)
         )
-        if len(some) > 1 and any(len(events.seconds) for pair in some for events in pair):
+        if len(some) > 1 and _any_events(some):
             rows[f"onset_f1_{kind}"] = _f1_row(some, chance, FRAME)
     (delay, right), (far, by_chance) = _pairs(ours), _pairs(others)
     if min(one.isfinite().sum() for one in (delay, far)) > 1:
@@ -160,6 +157,10 @@ def match_events(seen: Tensor, heard: Tensor, within: float) -> Tensor:
             found.append((k, m))
         k, m = k + (delay >= -within), m + (delay <= within)
     return torch.tensor(found, dtype=torch.long).view(-1, 2)
+
+
+def _any_events(clips: list[tuple[Events, Events]]) -> bool:
+    return any(len(events.seconds) for pair in clips for events in pair)
 
 
 def _f1_row(clips: list, others: list, within: float, by_digit: bool = False) -> dict:

@@ -72,7 +72,11 @@ def loss(network: nn.Module, batch: tuple[Tensor, ...], rng: torch.Generator) ->
 @torch.no_grad()
 def clip_features(video: Tensor) -> Tensor:
     """Features of clips, by the shipped classifier, frozen: (b, 3, f, h, w) -> (b, WIDTH)."""
-    return torch.cat([network().features(part) for part in video.split(100)])
+    return _features(network(), video)
+
+
+def _features(made: ClipClassifier, video: Tensor) -> Tensor:
+    return torch.cat([made.features(part) for part in video.split(100)])
 
 
 @functools.cache
@@ -93,8 +97,8 @@ def score(made: ClipClassifier, n: int, seed: int) -> dict:
                                                                   scenes[2 * n : 3 * n], others))  # fmt: skip
     clips = {"real": other, "copies": cache.copies(wrong), "shuffled": adherence.shuffle_frames(wrong, seed),
              "static": wrong[:, :, :1].expand_as(wrong), "no_red": no_red}  # fmt: skip
-    clouds = {k: torch.cat([made.features(part) for part in v.split(100)]) for k, v in clips.items()}
-    table, theirs = {}, torch.cat([made.features(part) for part in real.split(100)])
+    clouds = {kind: _features(made, video) for kind, video in clips.items()}
+    table, theirs = {}, _features(made, real)
     for name, distance in (("toy_kid", stats.kernel_distance), ("toy_fvd", stats.frechet)):
         if name == "toy_kid" or n > 2 * WIDTH:
             found = {k: stats.jackknife(distance, ours, theirs) for k, ours in clouds.items()}

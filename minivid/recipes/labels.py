@@ -18,7 +18,6 @@ from minivid.measure.stats import proportion_row
 from minivid.world import scene
 
 FOLDER = folders.data() / "labels"
-OF_A_DIGIT = ("digit", "heading", "legible")
 OF_A_CLIP = ("camera", "style")
 
 
@@ -53,8 +52,8 @@ def pairs(first: dict, second: dict) -> list[tuple[str, dict, dict]]:
 def rows(read: Callable[[Tensor], Sequence[scene.Description]]) -> dict:
     """How often a judge reads what both passes saw, where both saw the same and named it.
 
-    labelled_colours: the colours of all digits, of one that is there twice twice: of a judge, a colour whose
-    ink is too large for one digit. labelled_legible_digit: of digits that both could name in nearly every
+    labelled_colours: the colours of all digits. One that is there twice counts twice, and so does one in
+    which the judge can name no digit. labelled_legible_digit: of digits that both could name in nearly every
     frame.
     """
     found = load()

@@ -1,6 +1,6 @@
 """A second judge, to judge the first: it shares no weight, no training clip and no code of reading with it.
 
-What it may say is the same: one digit or two, of different colours. The simulator that taught it is, too.
+Both can only say one digit or two, of different colours, and the same simulator taught them.
 
 It was trained on clips of its own, of which half had been through the codec, as generated ones have.
 """

@@ -88,15 +88,20 @@ def drawn(glyph: Strokes, aspect: float, bold: bool = False) -> Tensor:
     of which aspect is width / height; a smooth curve goes through the points of a stroke. Raises ValueError
     for a stroke of fewer points, and for a glyph without width or height.
     """
-    for stroke in glyph:
-        if len(stroke) < 2 or not all(math.isfinite(x + y) for x, y in stroke):
-            raise ValueError(f"a stroke of {stroke}: give two points (x, y) or more.")
+    require_strokes(glyph)
     ends = torch.tensor(np.concatenate([_smooth(list(stroke)) for stroke in glyph])).float()[None]
     extent = ends.amax((1, 2)) - ends.amin((1, 2))
     if extent.amin() <= 0.01 * extent.amax():
         raise ValueError(f"a glyph of {extent[0].tolist()}: it needs some width and some height.")
     pen = torch.tensor([0.20 + 0.07 * bold])
     return _fill_box(ends, torch.tensor([aspect]), pen)[0]
+
+
+def require_strokes(glyph: Strokes) -> None:
+    """Raise ValueError for a glyph without strokes, and for a stroke of fewer than two finite points."""
+    for stroke in glyph or ((),):
+        if len(stroke) < 2 or not all(math.isfinite(x + y) for x, y in stroke):
+            raise ValueError(f"a stroke of {stroke}: give two points (x, y) or more.")
 
 
 def _fill_box(ends: Tensor, aspects: Tensor, pen: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from minivid.formats import FRAMES_PER_SECOND
+from minivid.world import glyphs
 
 DIGITS = tuple(range(10))
 COLOURS = {
@@ -130,13 +131,13 @@ class Body:
             raise ValueError(f"{', '.join(bad)}: allowed are finite numbers from 0.")
         if self.speed > MAX_SPEED:
             raise ValueError(f"speed {self.speed}: allowed are 0 to {MAX_SPEED} short sides a second.")
-        if self.height and not ASPECTS[0] <= self.width / self.height <= ASPECTS[1]:
+        low, high = ASPECTS
+        if self.height and not low <= self.width / self.height <= high:
             raise ValueError(
-                f"a box of {self.width} by {self.height}: it is {ASPECTS} times as wide as high."
+                f"a box of {self.width} by {self.height}: a width is {low} to {high} times the height."
             )
-        for stroke in self.glyph or ((),) * (self.glyph is not None):
-            if len(stroke) < 2 or not all(math.isfinite(x + y) for x, y in stroke):
-                raise ValueError(f"a stroke of {stroke}: give two points (x, y) or more.")
+        if self.glyph is not None:
+            glyphs.require_strokes(self.glyph)
         for push in self.pushes:
             _require("push", push, PUSHES)
         if not abs(self.angle) <= 45:
@@ -176,8 +177,7 @@ class Scene:
     camera_path: tuple[tuple[float, float, float], ...] | None = None
 
     def __post_init__(self):
-        follows = self.tracked if self.camera == "track" else 0 if self.tracked is None else -1
-        if follows not in range(len(self.bodies)):
+        if self.tracked not in (range(len(self.bodies)) if self.camera == "track" else (None,)):
             raise ValueError(
                 f"camera={self.camera!r} and tracked={self.tracked}: a camera that is 'track' follows one of "
                 f"the bodies, 0 to {len(self.bodies) - 1}; any other follows none, None."
